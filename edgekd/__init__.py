@@ -1,0 +1,73 @@
+"""edgekd: from knowledge distillation to on-device inference.
+
+The same verbs as the command line, as functions::
+
+    import edgekd
+
+    run = edgekd.distill("digits")
+    artifact = edgekd.export(run, target="tflite", quantize="int8")
+    measurements = edgekd.benchmark(run)
+    verdicts = edgekd.check(run)
+
+Nothing heavy is imported before it is used: ``import edgekd`` loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgekd.bench.stage import benchmark
+    from edgekd.check.stage import check
+    from edgekd.distill.stage import distill
+    from edgekd.errors import EdgekdError
+    from edgekd.export.stage import export
+    from edgekd.recipe import Recipe
+    from edgekd.records import Measurement, Verdict
+    from edgekd.report.stage import report
+    from edgekd.rundir import Artifact, Run
+
+__version__ = "0.1.0"
+
+#: Public name -> where it lives.
+_PUBLIC = {
+    "Artifact": "edgekd.rundir",
+    "EdgekdError": "edgekd.errors",
+    "Measurement": "edgekd.records",
+    "Recipe": "edgekd.recipe",
+    "Run": "edgekd.rundir",
+    "Verdict": "edgekd.records",
+    "benchmark": "edgekd.bench.stage",
+}
+
+#: Verbs that share their name with the package behind them; see `edgekd.verbs`.
+_VERBS = ("check", "distill", "export", "report")
+
+__all__ = [
+    "Artifact",
+    "EdgekdError",
+    "Measurement",
+    "Recipe",
+    "Run",
+    "Verdict",
+    "benchmark",
+    "check",
+    "distill",
+    "export",
+    "report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name in _VERBS:
+        return importlib.import_module(f"edgekd.{name}")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'edgekd' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*__all__, "__version__"]

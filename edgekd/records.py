@@ -1,0 +1,289 @@
+"""The frozen, versioned records in which the stages meet.
+
+Every file that edgekd writes for another stage is one of these, as JSON with a ``schema`` number.
+Unknown fields are errors: a record of a newer edgekd is refused, not half understood.
+
+Units: bytes, milliseconds, seconds (``wall_seconds``), fractions between 0 and 1 (accuracy,
+agreement). Times are UTC, ISO 8601.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, no unknown fields, ``schema`` under its own name in JSON."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+    )
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        """Return the record as JSON text."""
+        return self.model_dump_json(indent=indent)
+
+
+class Versioned(Record):
+    """A record that stands in a file of its own."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+
+
+class FileRecord(Record):
+    """One file beside a manifest."""
+
+    sha256: Sha256
+    size_bytes: int = Field(ge=0)
+
+
+class Provenance(Record):
+    """Where a record came from."""
+
+    created: str
+    edgekd: str
+    python: str
+    platform: str
+    packages: dict[str, str] = {}
+    cpu: str | None = None
+    cores: int | None = None
+    governor: str | None = None
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    command: tuple[str, ...] = ()
+    seed: int | None = None
+    wall_seconds: float | None = None
+
+
+class Preprocess(Record):
+    """How raw samples become network input: ``(raw * scale - mean[c]) / std[c]``.
+
+    ``c`` runs over the first axis of a sample. One value in ``mean`` and ``std`` holds for all.
+    """
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+class TensorSpec(Record):
+    """One input or output of a model file.
+
+    ``shape`` has ``None`` where a size is free. A quantized tensor holds
+    ``real = scale * (stored - zero_point)``. ``layout`` says how an image input lies in memory;
+    edgekd's own arrays are channels first (``nchw``).
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    layout: Literal["nchw", "nhwc"] | None = None
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class ModelFacts(Record):
+    """What is known of a network without running it.
+
+    ``macs``: multiply-accumulate operations of one sample (convolutions and matrix products).
+    """
+
+    name: str
+    parameters: int
+    macs: int | None = None
+    size_bytes: int | None = None
+    sha256: Sha256 | None = None
+
+
+class Score(Record):
+    """What one trained network reached. Fractions of the split named."""
+
+    seed: int
+    epochs: int
+    validation_accuracy: Fraction
+    test_accuracy: Fraction
+    test_agreement: Fraction | None = None
+    train_seconds: float | None = None
+
+
+class TeacherManifest(Versioned):
+    """``manifest.json`` of a kept teacher, in ``runs/teachers/KEY``."""
+
+    kind: Literal["teacher"] = "teacher"
+    status: Literal["complete"] = "complete"
+    key: str
+    model: str
+    score: Score
+    files: dict[str, FileRecord]
+    provenance: Provenance
+
+
+class RunManifest(Versioned):
+    """``manifest.json`` of a run. ``status`` is ``incomplete`` until everything is in place."""
+
+    kind: Literal["run"] = "run"
+    status: Literal["incomplete", "complete"]
+    id: str
+    name: str
+    recipe_sha256: Sha256
+    data_sha256: Sha256 | None = None
+    classes: tuple[str, ...] = ()
+    splits: dict[str, int] = {}
+    preprocess: Preprocess = Preprocess()
+    sample_shape: tuple[int, ...] = ()
+    teachers: tuple[ModelFacts, ...] = ()
+    teacher_scores: tuple[Score, ...] = ()
+    student: ModelFacts | None = None
+    student_scores: tuple[Score, ...] = ()
+    baseline_scores: tuple[Score, ...] = ()
+    files: dict[str, FileRecord] = {}
+    parents: dict[str, str] = {}
+    provenance: Provenance
+
+
+class Calibration(Record):
+    """Which samples set the ranges of a quantized file."""
+
+    split: str
+    samples: int
+    seed: int
+    method: str
+    ids_sha256: Sha256
+
+
+class Parity(Record):
+    """The comparison of an exported file with the model it came from, on held-out samples.
+
+    ``max_abs_error`` is the largest absolute difference of any output value, ``max_rel_error`` the
+    largest difference divided by the model's value where that is above 1, ``snr_db`` the
+    output's signal-to-noise ratio in decibel (None: no noise at all), ``agreement`` the fraction
+    of equal top-1 classes. ``max_drop`` is in percentage points.
+    """
+
+    passed: bool
+    samples: int
+    sample_source: str
+    tolerance: float | None = None
+    max_drop: float | None = None
+    max_abs_error: float
+    max_rel_error: float
+    snr_db: float | None = None
+    agreement: Fraction | None = None
+    accuracy_model: Fraction | None = None
+    accuracy_file: Fraction | None = None
+    worst_output: str
+    worst_sample: str
+    batch_sizes: tuple[int, ...] = ()
+    runtime: str
+    message: str = ""
+
+
+class ArtifactManifest(Versioned):
+    """``manifest.json`` beside an exported file."""
+
+    kind: Literal["artifact"] = "artifact"
+    status: Literal["complete"] = "complete"
+    name: str
+    target: str
+    quantize: str
+    file: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    preprocess: Preprocess = Preprocess()
+    classes: tuple[str, ...] = ()
+    model: ModelFacts
+    calibration: Calibration | None = None
+    parity: Parity
+    notes: tuple[str, ...] = ()
+    files: dict[str, FileRecord]
+    parents: dict[str, str] = {}
+    provenance: Provenance
+
+
+class Latency(Record):
+    """Latency of one inference, in milliseconds; every raw sample is kept, in order.
+
+    ``load_ms`` is reading the file and allocating, ``first_ms`` the first inference. ``outliers``
+    counts samples above Q3 + 1.5 IQR (Tukey); none is dropped.
+    """
+
+    n: int
+    load_ms: float
+    first_ms: float
+    min_ms: float
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    mean_ms: float
+    outliers: int
+    warmup_runs: int
+    raw_ms: tuple[float, ...]
+
+
+class Memory(Record):
+    """Memory of the measuring process, in bytes.
+
+    ``peak_rss`` is the process's high-water mark (VmHWM) minus that of the same process before
+    the model was loaded (runtime imported); ``anonymous`` the growth of anonymous memory between
+    those two moments; ``process_peak_rss`` the whole high-water mark, runtime included.
+    """
+
+    peak_rss_bytes: int
+    anonymous_bytes: int | None = None
+    process_peak_rss_bytes: int
+
+
+class Measurement(Versioned):
+    """What was measured of one model file on one device.
+
+    ``unknown`` says, for each number that could not be had, why.
+    """
+
+    kind: Literal["measurement"] = "measurement"
+    status: Literal["ok", "failed"]
+    device: str
+    artifact: str
+    path: str
+    model_sha256: Sha256 | None = None
+    size_bytes: int | None = None
+    parameters: int | None = None
+    macs: int | None = None
+    runtime: str | None = None
+    runtime_version: str | None = None
+    threads: int | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    latency: Latency | None = None
+    memory: Memory | None = None
+    accuracy: Fraction | None = None
+    agreement: Fraction | None = None
+    samples: int | None = None
+    emulated: bool = False
+    unknown: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    environment: dict[str, Any] = {}
+    parents: dict[str, str] = {}
+    provenance: Provenance
+
+
+class Verdict(Record):
+    """One line of a check: a measured value held against a budget or a baseline."""
+
+    artifact: str
+    device: str | None = None
+    metric: str
+    status: Literal["pass", "fail", "warn"]
+    value: float | None = None
+    limit: float | None = None
+    baseline: float | None = None
+    message: str

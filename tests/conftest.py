@@ -1,0 +1,32 @@
+"""Fixtures for all tests.
+
+torch is not imported here: tests of the light parts must not pay for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of third-party data: $EDGEKD_DATA, or ../shared/data beside the repository."""
+    given = os.environ.get("EDGEKD_DATA")
+    root = Path(given) if given else REPOSITORY.parent / "shared" / "data"
+    if not root.is_dir():
+        pytest.skip(f"no third-party data at {root}; set EDGEKD_DATA to the folder that holds it")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread() -> None:
+    """Keep torch to one thread: tests run side by side, and small work is slower on more."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
