@@ -1,0 +1,57 @@
+"""Distillation: one loop, its optimizers, schedules and augmentations; `edgekd.distill(...)`."""
+
+from __future__ import annotations
+
+from edgekd.registry import Row, Table
+from edgekd.verbs import make_callable
+
+OPTIMIZERS = Table(
+    "optimizer",
+    [
+        Row("adamw", "edgekd.distill.optimizers:adamw", "AdamW", extra="train"),
+        Row("sgd", "edgekd.distill.optimizers:sgd", "SGD with Nesterov momentum", extra="train"),
+    ],
+)
+
+SCHEDULES = Table(
+    "schedule",
+    [
+        Row("constant", "edgekd.distill.schedules:constant", "the peak all along"),
+        Row("cosine", "edgekd.distill.schedules:cosine", "half a cosine from the peak to 0"),
+        Row(
+            "one-cycle", "edgekd.distill.schedules:one_cycle", "up for 30% of the steps, then to 0"
+        ),
+    ],
+)
+
+AUGMENTATIONS = Table(
+    "augmentation",
+    [
+        Row(
+            "affine",
+            "edgekd.distill.augmentations:affine",
+            "random rotation, shift, scale and shear",
+            extra="train",
+        ),
+        Row(
+            "crop",
+            "edgekd.distill.augmentations:crop",
+            "random crop of the padded image, back to its size",
+            extra="train",
+        ),
+        Row(
+            "erase",
+            "edgekd.distill.augmentations:erase",
+            "a random rectangle set to 0 (random erasing)",
+            extra="train",
+        ),
+        Row(
+            "flip",
+            "edgekd.distill.augmentations:flip",
+            "random horizontal flip",
+            extra="train",
+        ),
+    ],
+)
+
+make_callable(__name__, "edgekd.distill.stage:distill")

@@ -1,0 +1,90 @@
+"""Random augmentations of training batches, by Kornia, on tensors (N, C, H, W).
+
+They see values that are scaled but not yet normalised, so that what is filled in is black.
+Randomness comes from PyTorch's generator, which the loop seeds for every step.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from kornia import augmentation as kornia
+from torch import nn
+
+from edgekd.errors import RecipeError
+
+
+def _height_width(sample_shape: tuple[int, ...], name: str) -> tuple[int, int]:
+    if len(sample_shape) != 3:
+        raise RecipeError(
+            "train.augment", [f"{name!r} needs images (C, H, W), not samples of {sample_shape}"]
+        )
+    return sample_shape[1], sample_shape[2]
+
+
+def crop(*, sample_shape: tuple[int, ...], padding: int = 4) -> nn.Module:
+    """Pad with zeros and crop at random, back to the image's size.
+
+    Args:
+        sample_shape: (C, H, W).
+        padding: pixels on each side.
+    """
+    size = _height_width(sample_shape, "crop")
+    return cast(nn.Module, kornia.RandomCrop(size, padding=padding, cropping_mode="slice"))
+
+
+def flip(*, sample_shape: tuple[int, ...], probability: float = 0.5) -> nn.Module:
+    """Flip left and right.
+
+    Args:
+        sample_shape: (C, H, W).
+        probability: of a flip, per sample.
+    """
+    _height_width(sample_shape, "flip")
+    return cast(nn.Module, kornia.RandomHorizontalFlip(p=probability))
+
+
+def affine(
+    *,
+    sample_shape: tuple[int, ...],
+    degrees: float = 10.0,
+    translate: float = 0.1,
+    scale: float = 0.1,
+    shear: float = 0.0,
+    probability: float = 1.0,
+) -> nn.Module:
+    """Rotate, shift, scale and shear.
+
+    Args:
+        sample_shape: (C, H, W).
+        degrees: largest rotation to either side.
+        translate: largest shift, as a fraction of the image.
+        scale: largest change of size, as a fraction.
+        shear: largest shear, in degrees.
+        probability: per sample.
+    """
+    _height_width(sample_shape, "affine")
+    return cast(
+        nn.Module,
+        kornia.RandomAffine(
+            degrees=degrees,
+            translate=(translate, translate),
+            scale=(1.0 - scale, 1.0 + scale),
+            shear=shear or None,
+            p=probability,
+        ),
+    )
+
+
+def erase(
+    *, sample_shape: tuple[int, ...], probability: float = 0.5, area: float = 0.2
+) -> nn.Module:
+    """Set a random rectangle to zero (Zhong et al., https://arxiv.org/abs/1708.04896).
+
+    Args:
+        sample_shape: (C, H, W).
+        probability: per sample.
+        area: largest fraction of the image to erase.
+    """
+    _height_width(sample_shape, "erase")
+    return cast(nn.Module, kornia.RandomErasing(p=probability, scale=(0.02, area)))

@@ -1,0 +1,73 @@
+"""Checkpoints: all that the loop needs to go on after its last whole epoch."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgekd.errors import RunError
+from edgekd.storage import atomic_write
+
+
+@dataclass
+class Checkpoint:
+    """The state of one training at the end of an epoch.
+
+    The learning rate, the order of samples, their views and dropout follow from seed, epoch and
+    step, so no generator state is kept.
+
+    Attributes:
+        epoch: epochs done.
+        seconds: training time so far, over all processes.
+        stale: epochs since the best validation accuracy.
+        best_accuracy: on validation; -1 before the first epoch.
+        best_epoch: when it was reached, counted from 1.
+        finished: no further epoch will follow.
+        trainable: state of the student and of the losses.
+        optimizer: state of the optimizer.
+        ema: state of the average, where there is one.
+        best: state of the network to keep.
+    """
+
+    epoch: int = 0
+    seconds: float = 0.0
+    stale: int = 0
+    best_accuracy: float = -1.0
+    best_epoch: int = 0
+    finished: bool = False
+    trainable: dict[str, Any] = field(default_factory=dict)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    ema: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all.
+
+        Raises:
+            StorageError: the disk is full or read-only; the checkpoint before it stays.
+        """
+        # Through memory: on a full disk torch.save itself fails with an error of its own zip writer.
+        buffer = io.BytesIO()
+        torch.save(asdict(self), buffer)
+        atomic_write(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint | None:
+        """Read a checkpoint; None where there is none yet.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        if not path.exists():
+            return None
+        try:
+            return cls(**torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise RunError(
+                f"the checkpoint {path} is damaged ({type(error).__name__})",
+                hint="Remove it to train this network again from its start.",
+            ) from error
