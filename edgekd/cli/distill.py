@@ -1,0 +1,77 @@
+"""``edgekd distill``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgekd.cli.output import DebugFlag, JsonFlag, QuietFlag, running
+
+
+class Accelerator(str, Enum):
+    """Where to train."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def _recipe_names(incomplete: str) -> list[str]:
+    from edgekd.recipe import builtin_recipes
+
+    return [name for name in builtin_recipes() if name.startswith(incomplete)]
+
+
+def distill(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A TOML file, or the name of a built-in recipe.", autocompletion=_recipe_names
+        ),
+    ] = "digits",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a key, e.g. --set train.epochs=5."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run. Default: a new one under runs/.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")
+    ] = None,
+    accelerator: Annotated[
+        Accelerator | None, typer.Option(help="Where to train, instead of the recipe's choice.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="One student with this seed, not the recipe's seeds.")
+    ] = None,
+    json: JsonFlag = False,
+    quiet: QuietFlag = False,
+    debug: DebugFlag = False,
+) -> None:
+    """Train a compact student from its teacher."""
+    with running(json=json, quiet=quiet, debug=debug) as output:
+        from edgekd.cli.loading import stage
+        from edgekd.cli.progress import make_progress
+        from edgekd.cli.render import run_table
+        from edgekd.cli.schemas import DistillOutput
+
+        verb = stage("edgekd.distill.stage:distill", "distillation", extra="train")
+        with make_progress(output) as progress:
+            run = verb(
+                recipe,
+                overrides=overrides or (),
+                out=out,
+                resume=resume,
+                accelerator=None if accelerator is None else accelerator.value,
+                seed=seed,
+                progress=progress,
+            )
+        output.result(DistillOutput(run=str(run.path), manifest=run.manifest))
+        output.show(run_table(run.manifest))
+        output.line(f"run: {run.path}")

@@ -1,0 +1,125 @@
+"""What every command prints under ``--json``; published as JSON Schema in ``docs/schemas``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgekd.errors import EdgekdError, RecipeError
+from edgekd.records import ArtifactManifest, Measurement, RunManifest, Verdict, Versioned
+
+
+class ErrorOutput(Versioned):
+    """Any command that failed."""
+
+    error: str
+    message: str
+    hint: str | None = None
+    faults: tuple[str, ...] = ()
+    exit_code: int
+
+    @classmethod
+    def of(cls, error: EdgekdError) -> ErrorOutput:
+        """Describe an error."""
+        return cls(
+            error=type(error).__name__,
+            message=error.message,
+            hint=error.hint,
+            faults=error.faults if isinstance(error, RecipeError) else (),
+            exit_code=error.exit_code,
+        )
+
+
+class DistillOutput(Versioned):
+    """``edgekd distill``."""
+
+    run: str
+    manifest: RunManifest
+
+
+class ExportedFile(ArtifactManifest):
+    """An artifact's manifest with the path of its file."""
+
+    path: str
+
+
+class ExportOutput(Versioned):
+    """``edgekd export``."""
+
+    artifacts: tuple[ExportedFile, ...]
+
+
+class BenchmarkOutput(Versioned):
+    """``edgekd benchmark``."""
+
+    measurements: tuple[Measurement, ...]
+
+
+class CheckOutput(Versioned):
+    """``edgekd check``."""
+
+    passed: bool
+    verdicts: tuple[Verdict, ...]
+
+
+class ReportOutput(Versioned):
+    """``edgekd report``."""
+
+    path: str
+
+
+class RecipesOutput(Versioned):
+    """``edgekd recipes list``."""
+
+    recipes: dict[str, str]
+
+
+class RecipeOutput(Versioned):
+    """``edgekd recipes show``."""
+
+    name: str
+    path: str
+    recipe: dict[str, Any]
+
+
+class InitOutput(Versioned):
+    """``edgekd recipes init``."""
+
+    path: str
+
+
+class DevicesOutput(Versioned):
+    """``edgekd devices list`` and ``edgekd devices show``."""
+
+    devices: tuple[dict[str, Any], ...]
+
+
+class RunsOutput(Versioned):
+    """``edgekd runs list``."""
+
+    runs: dict[str, RunManifest]
+
+
+class RunOutput(Versioned):
+    """``edgekd runs show``."""
+
+    path: str
+    manifest: RunManifest
+    artifacts: tuple[ArtifactManifest, ...]
+    measurements: tuple[Measurement, ...]
+    faults: tuple[str, ...]
+
+
+OUTPUTS: dict[str, type[Versioned]] = {
+    "distill": DistillOutput,
+    "export": ExportOutput,
+    "benchmark": BenchmarkOutput,
+    "check": CheckOutput,
+    "report": ReportOutput,
+    "recipes-list": RecipesOutput,
+    "recipes-show": RecipeOutput,
+    "recipes-init": InitOutput,
+    "devices": DevicesOutput,
+    "runs-list": RunsOutput,
+    "runs-show": RunOutput,
+    "error": ErrorOutput,
+}
