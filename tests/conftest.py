@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.fixtures_disks", "tests.fixtures_tiny"]
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -20,7 +22,7 @@ def data_root() -> Path:
     given = os.environ.get("EDGEKD_DATA")
     root = Path(given) if given else REPOSITORY.parent / "shared" / "data"
     if not root.is_dir():
-        pytest.skip(f"no third-party data at {root}; set EDGEKD_DATA to the folder that holds it")
+        pytest.skip("no real data here: set EDGEKD_DATA to its folder")
     return root
 
 
