@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from edgekd import recipe_faults as faults_in
 from edgekd.errors import RecipeError
+from edgekd.schedule import Schedule
 from edgekd.toml import apply_overrides, dump_toml, read_toml
 
 BUILTIN = Path(__file__).parent / "recipes"
@@ -52,10 +53,12 @@ def _tuple(value: Any) -> Any:
 class SplitSpec(Table):
     """``[data.split]``: sizes of what is cut out of the training part.
 
-    An integer is a number of samples, a fraction is a fraction. Parts that the source brings
-    itself are not cut.
+    An integer is a number of samples, a fraction is a fraction of the training part. Parts that
+    the source brings itself are not cut. ``train`` keeps only so many of what is left to train
+    with, for quick tries and for studies of little data; the rest goes unused.
     """
 
+    train: Size | None = None
     calibration: Size = 128
     validation: Size = 0.1
     test: Size = 0.2
@@ -155,11 +158,12 @@ class LossSpec(OpenTable):
 
     Attributes:
         name: a row of the table of losses, or an import path.
-        weight: what the term is multiplied with; there is no other weighting.
+        weight: what the term is multiplied with; there is no other weighting. A table, e.g.
+            ``{schedule = "linear", start = 0.0, end = 1.0}``, changes it while training.
     """
 
     name: str
-    weight: Annotated[float, Field(ge=0)] = 1.0
+    weight: Annotated[float, Field(ge=0)] | Schedule = 1.0
 
 
 class ExportSpec(Table):

@@ -8,14 +8,13 @@ import typer
 
 from edgekd.cli import benchmark, check, devices, distill, export, recipes, report, runs
 
-HELP = """From knowledge distillation to on-device inference.
-
-Every command works without arguments: [bold]edgekd distill[/] runs the built-in recipe on real
-data, and the later commands take the newest run.
-
-Exit codes: 0 done; 1 a check or parity failed; 2 bad usage or bad input; 3 something needed is
-missing (an extra, a device, a runtime); 130 interrupted.
-"""
+HELP = (
+    "From knowledge distillation to on-device inference.\n\n"
+    "Every command works without arguments: [bold]edgekd distill[/] runs the built-in recipe on "
+    "real data, and the later commands take the newest run.\n\n"
+    "Exit codes: 0 done; 1 a check or parity failed; 2 bad usage or bad input; 3 something "
+    "needed is missing (an extra, a device, a runtime); 130 interrupted."
+)
 
 app = typer.Typer(
     help=HELP,

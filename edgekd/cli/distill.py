@@ -10,6 +10,8 @@ import typer
 
 from edgekd.cli.output import DebugFlag, JsonFlag, QuietFlag, running
 
+NO_TWIN = "does the teacher help? --set train.baseline=true trains the same student without it"
+
 
 class Accelerator(str, Enum):
     """Where to train."""
@@ -58,7 +60,7 @@ def distill(
     with running(json=json, quiet=quiet, debug=debug) as output:
         from edgekd.cli.loading import stage
         from edgekd.cli.progress import make_progress
-        from edgekd.cli.render import run_table
+        from edgekd.cli.render import gain_line, run_table
         from edgekd.cli.schemas import DistillOutput
 
         verb = stage("edgekd.distill.stage:distill", "distillation", extra="train")
@@ -74,4 +76,5 @@ def distill(
             )
         output.result(DistillOutput(run=str(run.path), manifest=run.manifest))
         output.show(run_table(run.manifest))
+        output.line(gain_line(run) or NO_TWIN)
         output.line(f"run: {run.path}")

@@ -38,7 +38,7 @@ def show(
 ) -> None:
     """Print a run's table and verify the hashes of all its files."""
     with running(json=json, quiet=quiet, debug=debug) as output:
-        from edgekd.cli.render import run_table, summary_table
+        from edgekd.cli.render import gain_line, run_table, summary_table
         from edgekd.cli.schemas import RunOutput
         from edgekd.rundir import Run
 
@@ -56,6 +56,9 @@ def show(
             )
         )
         output.show(run_table(found.manifest))
+        gain = gain_line(found)
+        if gain:
+            output.line(gain)
         if found.manifest.status == "incomplete":
             output.line(f"incomplete; go on with it: edgekd distill --resume {found.path}")
             return

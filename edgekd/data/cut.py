@@ -53,6 +53,8 @@ def cut(parts: Mapping[str, Part], spec: SplitSpec, classes: tuple[str, ...]) ->
         shares = allocate(counts, size, low=low, leave=leave)
         taken[name] = [pool[:share] for pool, share in zip(pools, shares, strict=True)]
         pools = [pool[share:] for pool, share in zip(pools, shares, strict=True)]
+    if spec.train is not None:
+        pools = _keep(pools, _size("train", spec.train, len(train), most=1.0), classes)
     result = dict(parts)
     for name, chosen in {**taken, "train": pools}.items():
         result[name] = train.subset(np.sort(np.concatenate(chosen)))
@@ -82,10 +84,20 @@ def allocate(counts: Counts, size: int, *, low: int, leave: int) -> Counts:
     return shares
 
 
-def _size(name: str, size: float | int, total: int) -> int:
+def _keep(
+    pools: list[npt.NDArray[np.int64]], size: int, classes: tuple[str, ...]
+) -> list[npt.NDArray[np.int64]]:
+    """Keep only ``size`` samples to train with, every class among them."""
+    counts = np.array([len(pool) for pool in pools], dtype=np.int64)
+    _check("train", size, counts, low=1, leave=0, classes=classes)
+    shares = allocate(counts, size, low=1, leave=0)
+    return [pool[:share] for pool, share in zip(pools, shares, strict=True)]
+
+
+def _size(name: str, size: float | int, total: int, *, most: float = 0.0) -> int:
     if isinstance(size, int):
         return size
-    if size >= 1.0:
+    if size >= 1.0 and size != most:
         raise DataError(
             f"data.split.{name} is the fraction {size}, which leaves nothing to train on",
             hint="Give a fraction below 1, or a whole number of samples.",

@@ -36,12 +36,14 @@ class Batch:
     Attributes:
         inputs: (N, *sample_shape) float32, augmented and normalised.
         targets: (N,) int64 class indices.
-        indices: (N,) positions in the training split.
+        indices: (N,) int64 positions in the training split.
+        mask: (N, L) False at padding, for sequences; None otherwise.
     """
 
     inputs: Tensor
     targets: Tensor
-    indices: np.ndarray
+    indices: Tensor
+    mask: Tensor | None = None
 
 
 class Normalise(nn.Module):
@@ -105,7 +107,7 @@ class TrainingBatches:
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
             raw = torch.from_numpy(self.part.read(chosen)).to(device)
             targets = torch.from_numpy(self.part.targets[chosen]).to(device)
-            yield Batch(self._view(raw, number, step), targets, chosen)
+            yield Batch(self._view(raw, number, step), targets, torch.from_numpy(chosen).to(device))
 
     def _view(self, raw: Tensor, epoch: int, step: int) -> Tensor:
         inputs = raw.float() * self.preprocess.scale

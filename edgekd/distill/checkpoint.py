@@ -28,7 +28,7 @@ class Checkpoint:
         best_epoch: when it was reached, counted from 1.
         finished: no further epoch will follow.
         trainable: state of the student and of the losses.
-        optimizer: state of the optimizer.
+        optimizers: state of the student's optimizer, then of the opponents', if any.
         ema: state of the average, where there is one.
         best: state of the network to keep.
     """
@@ -40,7 +40,7 @@ class Checkpoint:
     best_epoch: int = 0
     finished: bool = False
     trainable: dict[str, Any] = field(default_factory=dict)
-    optimizer: dict[str, Any] = field(default_factory=dict)
+    optimizers: list[dict[str, Any]] = field(default_factory=list)
     ema: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
 
@@ -50,7 +50,7 @@ class Checkpoint:
         Raises:
             StorageError: the disk is full or read-only; the checkpoint before it stays.
         """
-        # Through memory: on a full disk torch.save itself fails with an error of its own zip writer.
+        # Through memory: on a full disk torch.save fails with an error of its own zip writer.
         buffer = io.BytesIO()
         torch.save(asdict(self), buffer)
         atomic_write(path, buffer.getvalue())

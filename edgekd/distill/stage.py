@@ -20,11 +20,12 @@ from edgekd.data.load import load_dataset
 from edgekd.data.split import Dataset
 from edgekd.distill import session as sessions
 from edgekd.distill.evaluate import predict
-from edgekd.distill.loop import Job, fit
+from edgekd.distill.loop import fit
 from edgekd.distill.progress import Progress
 from edgekd.distill.session import RunLock, Session
 from edgekd.distill.teacher import Teacher, effective_train, obtain
 from edgekd.distill.terms import label_terms, student_terms
+from edgekd.distill.trainable import Job
 from edgekd.errors import MissingDeviceError, RunError
 from edgekd.metrics.classification import accuracy, agreement
 from edgekd.models.build import build
@@ -182,6 +183,7 @@ def build_student(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
         recipe.student.options,
         num_classes=len(dataset.classes),
         input_shape=dataset.sample_shape,
+        where="student",
     )
     if recipe.student.weights is not None:
         load_weights(model, Path(recipe.student.weights).expanduser())

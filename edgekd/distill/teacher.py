@@ -18,10 +18,11 @@ from torch import nn
 from edgekd import provenance
 from edgekd.data.split import Dataset
 from edgekd.distill.evaluate import predict
-from edgekd.distill.loop import Job, fit, freeze
+from edgekd.distill.loop import fit
 from edgekd.distill.progress import Progress
 from edgekd.distill.session import Session
 from edgekd.distill.terms import label_terms
+from edgekd.distill.trainable import Job, freeze
 from edgekd.errors import RecipeError, RunError, TamperedError
 from edgekd.metrics.classification import accuracy
 from edgekd.models.build import build
@@ -74,6 +75,7 @@ def build_teacher(spec: TeacherSpec, dataset: Dataset, seed: int) -> nn.Module:
         spec.options,
         num_classes=len(dataset.classes),
         input_shape=dataset.sample_shape,
+        where="teacher[0]",
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgekd.distill.loop import Term
+from edgekd.distill.trainable import Term
 from edgekd.losses.base import Loss
 from edgekd.recipe import LossSpec, TrainSpec
 from edgekd.registry import options_of, table
+from edgekd.schedule import value_at
 
 
 def student_terms(specs: Sequence[LossSpec], train: TrainSpec) -> list[Term]:
@@ -28,10 +29,15 @@ def label_terms(specs: Sequence[LossSpec], train: TrainSpec) -> list[Term]:
     where the recipe has no such term.
     """
     own = [term for term in student_terms(specs, train) if not term.loss.needs_teacher]
-    total = sum(term.weight for term in own)
+    # A schedule counts with what it ends at; for the twin it stays constant.
+    weights = [value_at(term.weight, 1.0) for term in own]
+    total = sum(weights)
     if not total:
         return student_terms([LossSpec(name="cross-entropy")], train)
-    return [Term(term.name, term.weight / total, term.loss) for term in own]
+    return [
+        Term(term.name, weight / total, term.loss)
+        for term, weight in zip(own, weights, strict=True)
+    ]
 
 
 def _build(spec: LossSpec, train: TrainSpec) -> Loss:

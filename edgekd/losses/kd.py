@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 from torch.nn import functional
 
 from edgekd.errors import EdgekdError
-from edgekd.losses.base import Loss, Outputs
+from edgekd.losses.base import Loss, Outputs, require_teacher, valid
+from edgekd.losses.standardise import standardised
+from edgekd.schedule import Schedule, as_value
 
 
-def kd_loss(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
+def kd_loss(
+    student: Tensor, teacher: Tensor, *, temperature: float, mask: Tensor | None = None
+) -> Tensor:
     r"""Return the distillation loss of Hinton et al.
 
     .. math:: T^2 \frac{1}{N} \sum_n \sum_c p^t_{nc} (\log p^t_{nc} - \log p^s_{nc}),
@@ -20,9 +26,10 @@ def kd_loss(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
     mean is over samples, never over samples times classes.
 
     Args:
-        student: (N, C) logits, with gradients.
-        teacher: (N, C) logits; no gradient flows into them.
+        student: (N, C) or (N, L, C) logits, with gradients.
+        teacher: logits of the same shape; no gradient flows into them.
         temperature: :math:`T > 0`.
+        mask: (N, L), False at padding; the mean is then over the tokens that count.
 
     Returns:
         A scalar, computed in float32 at least, also under mixed precision.
@@ -33,34 +40,46 @@ def kd_loss(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
         >>> round(value.item() / 4, 6)
         0.0303
     """
-    log_student = functional.log_softmax(_at_least_float32(student) / temperature, dim=-1)
-    log_teacher = functional.log_softmax(_at_least_float32(teacher.detach()) / temperature, dim=-1)
+    log_student = functional.log_softmax(valid(student, mask) / temperature, dim=-1)
+    log_teacher = functional.log_softmax(valid(teacher.detach(), mask) / temperature, dim=-1)
     divergence = functional.kl_div(log_student, log_teacher, log_target=True, reduction="none")
     return divergence.sum(-1).mean() * temperature**2
 
 
-def _at_least_float32(logits: Tensor) -> Tensor:
-    return logits.float() if logits.dtype.itemsize < 4 else logits
+def check_temperature(temperature: float | Schedule | dict[str, Any]) -> float | Schedule:
+    """Read a temperature or its schedule.
+
+    Raises:
+        EdgekdError: it is not above 0 all along.
+    """
+    found = as_value(temperature)
+    least = found.least() if isinstance(found, Schedule) else found
+    if not least > 0.0:
+        raise EdgekdError(f"temperature must be above 0, not {least}")
+    return found
 
 
 class KD(Loss):
     """KL divergence from the teacher at a temperature; see `kd_loss`.
 
     Args:
-        temperature: above 0. Higher ones show more of how the teacher ranks wrong classes.
+        temperature: above 0, or a schedule. Higher ones show more of how the teacher ranks wrong
+            classes.
+        standardise: standardise the logits of each sample first; see `standardised`.
 
-    Shapes: logits (N, C) of both, gives a scalar.
+    Shapes: logits (N, C) or (N, L, C) of both, gives a scalar.
     """
 
-    def __init__(self, *, temperature: float = 4.0) -> None:
-        """Check and store the temperature."""
+    def __init__(self, *, temperature: float | Schedule = 4.0, standardise: bool = False) -> None:
+        """Check and store the options."""
         super().__init__()
-        if not temperature > 0.0:
-            raise EdgekdError(f"temperature must be above 0, not {temperature}")
-        self.temperature = temperature
+        self.temperature = check_temperature(temperature)
+        self.standardise = standardise
 
     def forward(self, student: Outputs, teacher: Outputs | None, target: Tensor) -> Tensor:
         """Return the loss; see `Loss.forward`."""
-        if teacher is None:
-            raise EdgekdError("the loss 'kd' needs a teacher")
-        return kd_loss(student.logits, teacher.logits, temperature=self.temperature)
+        known = require_teacher(teacher, "kd")
+        ours, theirs = student.logits, known.logits
+        if self.standardise:
+            ours, theirs = standardised(ours), standardised(theirs)
+        return kd_loss(ours, theirs, temperature=self.now(self.temperature), mask=student.mask)

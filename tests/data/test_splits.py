@@ -151,3 +151,25 @@ def test_sizes_that_cannot_be_had(sizes: dict[str, Any], message: str) -> None:
 def test_a_class_too_rare_to_be_in_every_split_is_named() -> None:
     with pytest.raises(DataError, match="class 'b' has 2 samples"):
         cut({"train": part([0] * 50 + [1] * 2)}, SplitSpec(calibration=1), names(2))
+
+
+def test_train_can_be_kept_small_and_stratified() -> None:
+    """Only train shrinks; the other splits keep their samples."""
+    targets = np.arange(1000) % 4
+    part = Part(
+        ids=tuple(f"s/{i}" for i in range(1000)),
+        targets=targets,
+        reader=lambda indices: np.zeros((len(indices), 1, 2, 2), np.uint8),
+    )
+    classes = ("a", "b", "c", "d")
+    spec = SplitSpec(calibration=40, validation=0.1, test=0.2)
+    whole = cut({"train": part}, spec, classes)
+    few = cut({"train": part}, spec.model_copy(update={"train": 80}), classes)
+    assert np.bincount(few["train"].targets).tolist() == [20, 20, 20, 20]
+    assert set(few["train"].ids) < set(whole["train"].ids)
+    for name in ("calibration", "validation", "test"):
+        assert few[name].ids == whole[name].ids
+    with pytest.raises(DataError, match=r"data\.split\.train asks for 2000"):
+        cut({"train": part}, spec.model_copy(update={"train": 2000}), classes)
+    with pytest.raises(DataError, match=r"data\.split\.train asks for 3"):
+        cut({"train": part}, spec.model_copy(update={"train": 3}), classes)

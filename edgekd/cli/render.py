@@ -1,0 +1,224 @@
+"""Every table that the command line prints. All rendering is here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+
+from edgekd import format as fmt
+from edgekd.summary import Row, Spread, headline, rows
+
+if TYPE_CHECKING:
+    from edgekd.bench.devices import Device
+    from edgekd.records import Measurement, RunManifest, Verdict
+    from edgekd.rundir import Artifact, Run
+
+#: Styles of verdicts; the word itself is always printed too.
+_STYLES = {"pass": "green", "fail": "bold red", "warn": "yellow"}
+
+
+def _table(*columns: str, right: Iterable[int] = (), title: str | None = None) -> Table:
+    """Make a table; ``right`` are the columns of numbers."""
+    table = Table(
+        box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, padding=(0, 1)
+    )
+    for index, column in enumerate(columns):
+        numeric = index in right
+        table.add_column(
+            column,
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
+            overflow="fold",
+        )
+    return table
+
+
+def run_table(manifest: RunManifest) -> Table:
+    """Teacher, student, and the student without a teacher: what was trained, what it reached."""
+    table = _table(
+        "network", "parameters", "seeds", "test accuracy", "agreement", "seconds", right=range(1, 6)
+    )
+    networks = (
+        ("teacher", manifest.teachers[:1], manifest.teacher_scores),
+        ("student", (manifest.student,), manifest.student_scores),
+        ("student, no teacher", (manifest.student,), manifest.baseline_scores),
+    )
+    for label, facts, scores in networks:
+        known = [fact for fact in facts if fact is not None]
+        if not scores or not known:
+            continue
+        agrees = [score.test_agreement for score in scores if score.test_agreement is not None]
+        table.add_row(
+            f"{label} ({known[0].name})",
+            fmt.count(known[0].parameters),
+            str(len(scores)),
+            spread([score.test_accuracy for score in scores]),
+            spread(agrees) if agrees else fmt.MISSING,
+            f"{sum(score.train_seconds or 0.0 for score in scores):.1f}",
+        )
+    return table
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return the mean, and the sample standard deviation where there are several values."""
+    found = Spread.of(list(values))
+    if found is None:
+        return fmt.MISSING
+    if found.sd is None:
+        return fmt.percent(found.mean)
+    return f"{fmt.percent(found.mean)} ± {found.sd * 100:.2f}"
+
+
+def summary_table(run: Run) -> Table:
+    """One row for each network and file of a run, on each device."""
+    return rows_table(rows(run))
+
+
+def rows_table(found: Sequence[Row]) -> Table:
+    """Draw rows of a summary."""
+    table = _table(
+        "model",
+        "size",
+        "params",
+        "MACs",
+        "p50 ms",
+        "p90 ms",
+        "memory",
+        "accuracy",
+        "agree",
+        right=range(1, 9),
+    )
+    several = len({row.device for row in found if row.device}) > 1
+    for row in found:
+        label = f"{row.name} @ {row.device}" if several and row.device else row.name
+        if row.status in ("failed", "stale"):
+            label += f" ({row.status})"
+        table.add_row(
+            label,
+            fmt.size(row.size_bytes),
+            fmt.count(row.parameters),
+            fmt.count(row.macs),
+            fmt.milliseconds(row.latency_p50_ms, unit=False),
+            fmt.milliseconds(row.latency_p90_ms, unit=False),
+            fmt.size(row.peak_rss_bytes),
+            fmt.percent(row.accuracy),
+            fmt.percent(row.agreement),
+        )
+    return table
+
+
+def gain_line(run: Run) -> str | None:
+    """Return a sentence on what the teacher brought, where the recipe trained the twin."""
+    gain = headline(run).gain
+    if gain is None:
+        return None
+    text = f"distilled minus no teacher: {fmt.points(gain.mean)}"
+    if gain.low is not None and gain.high is not None:
+        low, high = fmt.points(gain.low), fmt.points(gain.high)
+        text += f" (paired over {gain.n} seeds; 95% interval {low} to {high})"
+    return text
+
+
+def artifact_table(artifacts: Sequence[Artifact]) -> Table:
+    """What was exported, and the proof."""
+    table = _table(
+        "artifact", "size", "max error", "agrees", "accuracy", "was", "samples", right=range(1, 7)
+    )
+    for artifact in artifacts:
+        manifest, parity = artifact.manifest, artifact.manifest.parity
+        table.add_row(
+            manifest.name,
+            fmt.size(manifest.files[manifest.file].size_bytes),
+            f"{parity.max_abs_error:.1e}",
+            fmt.percent(parity.agreement),
+            fmt.percent(parity.accuracy_file),
+            fmt.percent(parity.accuracy_model),
+            f"{parity.samples} {parity.sample_source}",
+        )
+    return table
+
+
+def measurement_table(measurements: Sequence[Measurement]) -> Table:
+    """What was measured."""
+    return rows_table([_row(measurement) for measurement in measurements])
+
+
+def _row(found: Measurement) -> Row:
+    return Row(
+        kind="artifact",
+        name=found.artifact,
+        model="",
+        device=found.device,
+        size_bytes=found.size_bytes,
+        parameters=found.parameters,
+        macs=found.macs,
+        latency_p50_ms=found.latency.p50_ms if found.latency else None,
+        latency_p90_ms=found.latency.p90_ms if found.latency else None,
+        peak_rss_bytes=found.memory.peak_rss_bytes if found.memory else None,
+        accuracy=found.accuracy,
+        agreement=found.agreement,
+        status="failed" if found.status == "failed" else "ok",
+    )
+
+
+def unknowns(measurements: Sequence[Measurement]) -> list[str]:
+    """Say what failed, what could not be known and why, and what to beware of."""
+    lines = []
+    for found in measurements:
+        if found.status == "failed":
+            lines.append(f"{found.artifact}: failed: {found.error}")
+        lines += [f"{found.artifact}: warning: {text}" for text in found.warnings]
+    reasons: dict[str, list[str]] = {}
+    for found in measurements:
+        for number, reason in found.unknown.items():
+            reasons.setdefault(f"{number} unknown: {reason}", []).append(found.artifact)
+    everything = len(measurements)
+    for reason, names in reasons.items():
+        who = "all" if len(names) == everything and everything > 1 else ", ".join(names)
+        lines.append(f"{who}: {reason}")
+    return lines
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    """Every check with its verdict."""
+    table = _table("verdict", "artifact", "check")
+    for verdict in verdicts:
+        where = f" on {verdict.device}" if verdict.device else ""
+        style = _STYLES[verdict.status]
+        table.add_row(f"[{style}]{verdict.status}[/]", verdict.artifact + where, verdict.message)
+    return table
+
+
+def recipe_table(recipes: Mapping[str, str]) -> Table:
+    """The built-in recipes."""
+    table = _table("recipe", "what it is")
+    for name, summary in recipes.items():
+        table.add_row(name, summary)
+    return table
+
+
+def device_table(devices: Sequence[Device]) -> Table:
+    """The known devices."""
+    table = _table("device", "reached by", "runtimes", "what it is")
+    for device in devices:
+        table.add_row(device.name, device.transport, ", ".join(device.runtimes), device.description)
+    return table
+
+
+def runs_table(runs: Sequence[tuple[Path, RunManifest]]) -> Table:
+    """The runs, newest first."""
+    table = _table("run", "made", "status", "student", "test accuracy", right=[4])
+    for path, manifest in runs:
+        scores = [score.test_accuracy for score in manifest.student_scores]
+        table.add_row(
+            path.name,
+            manifest.provenance.created[:16].replace("T", " "),
+            manifest.status,
+            manifest.student.name if manifest.student else fmt.MISSING,
+            spread(scores),
+        )
+    return table

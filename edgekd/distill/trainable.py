@@ -1,0 +1,129 @@
+"""What the loop trains: a network, the terms of its loss, and whom it listens to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgekd.data.split import Dataset
+from edgekd.distill.batches import Batch
+from edgekd.distill.features import Capture, shapes_of
+from edgekd.losses.base import Facts, Loss, Outputs
+from edgekd.recipe import TrainSpec
+from edgekd.schedule import Schedule, value_at
+
+
+@dataclass(frozen=True)
+class Term:
+    """One weighted term of a loss."""
+
+    name: str
+    weight: float | Schedule
+    loss: Loss
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train.
+
+    Attributes:
+        phase: ``teacher``, ``student`` or ``baseline``; names the lines of the log.
+        seed: of sample order, views and dropout.
+        student: the network that learns. After the loop it holds the weights to keep.
+        teacher: the network it listens to, if any; frozen by the loop.
+        terms: the terms of the loss.
+        train: how to train.
+        dataset: what to train on.
+        checkpoint: where to keep what a resume needs.
+    """
+
+    phase: str
+    seed: int
+    student: nn.Module
+    teacher: nn.Module | None
+    terms: Sequence[Term]
+    train: TrainSpec
+    dataset: Dataset
+    checkpoint: Path
+
+    def captured(self) -> tuple[list[str], list[str]]:
+        """Return the layers of student and teacher that the losses ask for."""
+        pairs = [term.loss.layers() for term in self.terms]
+        return [n for ours, _ in pairs for n in ours], [n for _, theirs in pairs for n in theirs]
+
+
+class Trainable(nn.Module):
+    """Everything with gradients in one module, and one forward through all of it.
+
+    A single forward keeps gradient synchronisation right when Fabric wraps the module for
+    several processes, and one module gives the optimizer, the clipping and the checkpoint the
+    parameters of losses beside those of the student.
+    """
+
+    def __init__(self, student: nn.Module, terms: Sequence[Term], capture: Capture) -> None:
+        """Register the student and the losses."""
+        super().__init__()
+        self.student = student
+        self.losses = nn.ModuleList(term.loss for term in terms)
+        self.terms = tuple(terms)
+        self.capture = capture
+        self.last: Outputs | None = None
+
+    def forward(self, batch: Batch, teacher: Outputs | None) -> dict[str, Tensor]:
+        """Return the weighted terms by name; ``last`` keeps the student's outputs, detached."""
+        logits = self.student(batch.inputs)
+        student = Outputs(logits, self.capture.take(), batch.mask, batch.indices)
+        self.last = detached(student)
+        return {
+            term.name: value_at(term.weight, term.loss.progress)
+            * term.loss(student, teacher, batch.targets)
+            for term in self.terms
+        }
+
+    def set_progress(self, progress: float) -> None:
+        """Tell every loss how far the training is, for their schedules."""
+        for term in self.terms:
+            term.loss.progress = progress
+
+    def opponents(self) -> list[tuple[Loss, nn.Module]]:
+        """Return the losses that have opponents, with them."""
+        found = [(term.loss, term.loss.opponents()) for term in self.terms]
+        return [(loss, opponent) for loss, opponent in found if opponent is not None]
+
+
+def detached(outputs: Outputs) -> Outputs:
+    """Return the same outputs without gradients."""
+    features = {name: value.detach() for name, value in outputs.features.items()}
+    return Outputs(outputs.logits.detach(), features, outputs.mask, outputs.indices)
+
+
+def freeze(teacher: nn.Module) -> nn.Module:
+    """Switch a teacher to eval mode, for good, and take its gradients away."""
+    teacher.requires_grad_(False)
+    return teacher.eval()
+
+
+def build_losses(job: Job) -> None:
+    """Show every loss the shapes it works with, so that it can make its adapters.
+
+    Raises:
+        UnknownNameError: a loss names a layer that is not there.
+        RecipeError: the shapes do not suit a loss.
+    """
+    part = job.dataset.splits["train"]
+    example = torch.from_numpy(job.dataset.normalised("train", np.arange(min(2, len(part)))))
+    ours, theirs = job.captured()
+    device = next((p.device for p in job.student.parameters()), example.device)
+    student, logits = shapes_of(job.student, ours, example.to(device), "student")
+    teacher, teacher_logits = dict[str, tuple[int, ...]](), logits
+    if job.teacher is not None:
+        device = next((p.device for p in job.teacher.parameters()), example.device)
+        teacher, teacher_logits = shapes_of(job.teacher, theirs, example.to(device), "teacher")
+    facts = Facts(student, teacher, logits, teacher_logits, len(part))
+    for term in job.terms:
+        term.loss.build(facts)
