@@ -185,11 +185,16 @@ def unknowns(measurements: Sequence[Measurement]) -> list[str]:
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """Every check with its verdict."""
-    table = _table("verdict", "artifact", "check")
+    table = _table("verdict", "artifact", "number", "check")
     for verdict in verdicts:
         where = f" on {verdict.device}" if verdict.device else ""
         style = _STYLES[verdict.status]
-        table.add_row(f"[{style}]{verdict.status}[/]", verdict.artifact + where, verdict.message)
+        table.add_row(
+            f"[{style}]{verdict.status}[/]",
+            verdict.artifact + where,
+            verdict.metric,
+            verdict.message,
+        )
     return table
 
 

@@ -1,0 +1,205 @@
+"""What is checked, or what it is held against: a run, a bare model file, or measurements.
+
+All three become the same list of `Item`s, so that the verdicts do not care where they came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgekd.errors import RunError
+from edgekd.records import ArtifactManifest, Measurement, ModelFacts, Score
+from edgekd.rundir import Run, read_record, sha256_file
+from edgekd.runtimes.files import SUFFIXES, identify
+
+#: The rows of the table that are no files to ship; only a limit that names them holds for them.
+NETWORKS = ("teacher", "student")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file, or one network of a run.
+
+    Attributes:
+        name: the artifact's name, ``teacher``, ``student``, or the name of a bare file.
+        exported: it is a file to ship, which general limits hold for.
+        format: ``tflite`` or ``onnx``; None for networks.
+        known: numbers that do not depend on a device.
+        sha256: of the file; a measurement of another file is stale.
+        measurements: by device.
+    """
+
+    name: str
+    exported: bool = True
+    format: str | None = None
+    known: Mapping[str, float] = field(default_factory=dict)
+    sha256: str | None = None
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)
+
+    def value(self, metric: str, device: str | None) -> float | None:
+        """Return a number of the item, on a device; None if it is not known."""
+        measurement = self.measurements.get(device) if device else None
+        if measurement is not None and self.trouble(device) is None:
+            found = _number(measurement, metric)
+            if found is not None:
+                return found
+        return self.known.get(metric)
+
+    def emulated(self, device: str | None) -> bool:
+        """Say whether a device, or for None every one there is, was emulated."""
+        found = [m for name, m in self.measurements.items() if device in (None, name)]
+        return bool(found) and all(measurement.emulated for measurement in found)
+
+    def trouble(self, device: str | None) -> str | None:
+        """Say why the measurement on a device cannot be used at all; None if it can."""
+        measurement = self.measurements.get(device) if device else None
+        if measurement is None:
+            return f"it was not measured on {device}" if device else "it was not measured"
+        if measurement.status == "failed":
+            return f"measuring it on {device} failed: {measurement.error}"
+        if self.sha256 and measurement.model_sha256 not in (None, self.sha256):
+            return f"the file has changed since it was measured on {device}"
+        return None
+
+    def reason(self, metric: str, device: str | None) -> str:
+        """Say why a number is not known."""
+        if metric == "latency_ms_p50" and self.emulated(device):
+            return "it was measured under emulation only, where milliseconds say nothing"
+        trouble = self.trouble(device)
+        if trouble is not None:
+            return trouble
+        unknown = self.measurements[device].unknown if device else {}
+        short = metric.split("_")[0]
+        told = next((why for key, why in unknown.items() if key in (metric, short)), None)
+        return told or f"the measurement on {device} does not hold it"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked, or the baseline.
+
+    Attributes:
+        label: what to call it in messages.
+        items: its files and networks, by name.
+        run: the run, if it is one.
+    """
+
+    label: str
+    items: Mapping[str, Item]
+    run: Run | None = None
+
+    @property
+    def exported(self) -> list[Item]:
+        """The files to ship."""
+        return [item for item in self.items.values() if item.exported]
+
+
+def subject(ref: Run | str | Path | None) -> Subject:
+    """Open what is checked.
+
+    Args:
+        ref: a run (open, id, or path; None for the newest), a model file, or a folder of
+            measurements as ``edgekd benchmark FILE --out`` writes it.
+
+    Raises:
+        RunError: it is none of them, or cannot be trusted.
+        ModelFileError: it is a file, but no model.
+    """
+    if ref is None or isinstance(ref, Run):
+        return _of_run(Run.open(ref))
+    path = Path(ref)
+    if path.is_file() or path.suffix.lower() in {s for group in SUFFIXES.values() for s in group}:
+        return _of_file(path)
+    if path.is_dir() and not (path / "manifest.json").exists():
+        measurements = [read_record(file, Measurement) for file in sorted(path.glob("*.json"))]
+        if measurements:
+            return _of_measurements(path, measurements)
+    return _of_run(Run.open(ref))
+
+
+def _of_run(run: Run) -> Subject:
+    by_name: dict[str, dict[str, Measurement]] = {}
+    for found in run.measurements():
+        by_name.setdefault(found.artifact, {})[found.device] = found
+    manifest = run.manifest
+    items = []
+    for artifact in run.artifacts():
+        file = artifact.manifest.files[artifact.manifest.file]
+        items.append(
+            Item(
+                name=artifact.manifest.name,
+                format=artifact.manifest.target,
+                known={"size_bytes": file.size_bytes},
+                sha256=file.sha256,
+                measurements=by_name.get(artifact.manifest.name, {}),
+            )
+        )
+    teacher = manifest.teachers[0] if len(manifest.teachers) == 1 else None
+    networks = zip(
+        NETWORKS,
+        (teacher, manifest.student),
+        (manifest.teacher_scores, manifest.student_scores),
+        strict=True,
+    )
+    for name, facts, scores in networks:
+        if facts is not None:
+            known = _known(facts, scores)
+            measured = by_name.get(name, {})
+            items.append(Item(name, exported=False, known=known, measurements=measured))
+    return Subject(f"the run {manifest.id}", {item.name: item for item in items}, run)
+
+
+def _known(facts: ModelFacts, scores: Sequence[Score]) -> dict[str, float]:
+    """Return what the run knows of a network without a benchmark."""
+    score = scores[0] if scores else None
+    numbers = {
+        "size_bytes": facts.size_bytes,
+        "accuracy": score.test_accuracy if score else None,
+        "agreement": score.test_agreement if score else None,
+    }
+    return {key: value for key, value in numbers.items() if value is not None}
+
+
+def _of_file(path: Path) -> Subject:
+    """Weigh a bare file; beside the manifest that it was exported with, it keeps its name."""
+    kind = identify(path)
+    name = path.name
+    if (path.parent / "manifest.json").is_file():
+        try:
+            manifest = read_record(path.parent / "manifest.json", ArtifactManifest)
+        except RunError:
+            manifest = None  # somebody else's manifest.json
+        if manifest is not None and manifest.file == path.name:
+            name = manifest.name
+    known = {"size_bytes": float(path.stat().st_size)}
+    item = Item(name, format=kind, known=known, sha256=sha256_file(path))
+    return Subject(f"the file {path}", {name: item})
+
+
+def _of_measurements(path: Path, measurements: Sequence[Measurement]) -> Subject:
+    items: dict[str, Item] = {}
+    for found in measurements:
+        before = items.get(found.artifact)
+        suffix = Path(found.path).suffix.lower()
+        size = found.size_bytes
+        items[found.artifact] = Item(
+            name=found.artifact,
+            format=next((kind for kind, known in SUFFIXES.items() if suffix in known), None),
+            known={} if size is None else {"size_bytes": size},
+            measurements={**(before.measurements if before else {}), found.device: found},
+        )
+    return Subject(f"the measurements in {path}", items)
+
+
+def _number(measurement: Measurement, metric: str) -> float | None:
+    """Return a number of a measurement. Emulated milliseconds say nothing of the device."""
+    if metric == "latency_ms_p50":
+        usable = measurement.latency is not None and not measurement.emulated
+        return measurement.latency.p50_ms if usable and measurement.latency else None
+    if metric == "peak_rss_bytes":
+        return measurement.memory.peak_rss_bytes if measurement.memory else None
+    if metric == "accuracy":
+        return measurement.accuracy
+    return measurement.agreement if metric == "agreement" else None

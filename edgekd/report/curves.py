@@ -1,0 +1,130 @@
+"""The curves of the training log, as Vega-Lite specifications."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from edgekd import format as fmt
+from edgekd.report.style import ACCENT, INK, MUTED, Spec, finish, tooltips
+from edgekd.summary import BASELINE
+
+#: A series, its colour, its dashes.
+Style = tuple[str, str, list[int]]
+
+#: What a phase of the log is called, its colour and its dashes.
+_PHASES = {
+    "student": ("student", ACCENT, [1, 0]),
+    "baseline": (BASELINE, MUTED, [5, 3]),
+    "teacher": ("teacher", INK, [1, 0]),
+}
+
+#: Colour and dashes of the terms of a loss, in the order of the recipe.
+_TERMS = (
+    (MUTED, [5, 3]),
+    (ACCENT, [1, 0]),
+    (ACCENT, [5, 3]),
+    (MUTED, [2, 2]),
+    (ACCENT, [2, 2]),
+    (MUTED, [8, 3, 2, 3]),
+)
+
+
+def validation_accuracy(lines: Sequence[Mapping[str, Any]]) -> Spec | None:
+    """Draw validation accuracy by epoch: teacher, students, and students without a teacher."""
+    values = [
+        {
+            "series": _PHASES[line["phase"]][0],
+            "seed": line["seed"],
+            "epoch": line["epoch"],
+            "value": line["validation_accuracy"],
+            "shown": fmt.percent(line["validation_accuracy"]),
+        }
+        for line in lines
+        if line.get("phase") in _PHASES and line.get("validation_accuracy") is not None
+    ]
+    if not values:
+        return None
+    # The first epochs would squeeze what matters into a sliver: start where they have passed.
+    last = max(value["epoch"] for value in values)
+    late = [value["value"] for value in values if value["epoch"] > last / 5]
+    low, high = min(late), max(late)
+    room = max((high - low) * 0.08, 0.002)
+    y = alt.Y(
+        "value:Q",
+        title="validation accuracy",
+        scale=alt.Scale(domain=[max(0.0, low - room), min(1.0, high + room)], nice=False),
+        axis=alt.Axis(format=".0%" if high - low > 0.05 else ".1%", tickCount=6),
+    )
+    known = [value["series"] for value in values]
+    styles = [style for style in _PHASES.values() if style[0] in known]
+    return _lines(values, y, styles)
+
+
+def loss_by_term(lines: Sequence[Mapping[str, Any]]) -> Spec | None:
+    """Draw the student's loss by epoch: each weighted term, and their sum."""
+    chosen = [line for line in lines if line.get("phase") == "student"]
+    terms = list(dict.fromkeys(name for line in chosen for name in line["terms"]))
+    total = "total" if "total" not in terms else "sum of all terms"
+    values = []
+    for line in chosen:
+        found = dict(line["terms"])
+        if len(terms) > 1:
+            found[total] = line["loss"]
+        values += [_loss(name, line["seed"], line["epoch"], value) for name, value in found.items()]
+    if not values:
+        return None
+    styles: list[Style] = [(name, *_TERMS[i % len(_TERMS)]) for i, name in enumerate(terms)]
+    # The sum first, in ink; a single term is its own sum.
+    styles = [(total, INK, [1, 0]), *styles] if len(terms) > 1 else [(terms[0], ACCENT, [1, 0])]
+    return _lines(values, _loss_axis("loss, weighted terms"), styles)
+
+
+def loss_of_others(lines: Sequence[Mapping[str, Any]]) -> Spec | None:
+    """Draw the loss of the teacher and of the student without it, each term summed."""
+    values = [
+        _loss(_PHASES[line["phase"]][0], line["seed"], line["epoch"], line["loss"])
+        for line in lines
+        if line.get("phase") in ("teacher", "baseline")
+    ]
+    if not values:
+        return None
+    known = {value["series"] for value in values}
+    styles = [style for style in _PHASES.values() if style[0] in known]
+    return _lines(values, _loss_axis("loss"), styles)
+
+
+def _loss(series: str, seed: int, epoch: int, value: float) -> dict[str, Any]:
+    shown = fmt.significant(value)
+    return {"series": series, "seed": seed, "epoch": epoch, "value": value, "shown": shown}
+
+
+def _loss_axis(title: str) -> alt.Y:
+    return alt.Y(
+        "value:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6, format="~g")
+    )
+
+
+def _lines(values: list[dict[str, Any]], y: alt.Y, styles: Sequence[Style]) -> Spec:
+    """Draw a line for each series and seed, with points that show when they are pointed at."""
+    domain = [name for name, _, _ in styles]
+    base = alt.Chart({"values": values}).encode(
+        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=6, format="d")),
+        y=y,
+        color=alt.Color(
+            "series:N",
+            scale=alt.Scale(domain=domain, range=[colour for _, colour, _ in styles]),
+        ),
+        detail="seed:N",
+    )
+    dashes = alt.StrokeDash(
+        "series:N", scale=alt.Scale(domain=domain, range=[dash for _, _, dash in styles])
+    )
+    many = len({value["seed"] for value in values}) > 1
+    line = base.mark_line(clip=True, strokeWidth=1.6, opacity=0.75 if many else 1.0)
+    points = base.mark_point(clip=True, size=50, filled=True, opacity=0).encode(
+        tooltip=tooltips("series", "seed", "epoch", "shown")
+    )
+    return finish(alt.layer(line.encode(strokeDash=dashes), points), height=240)

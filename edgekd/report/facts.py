@@ -1,0 +1,136 @@
+"""The words of the page: how each number was measured, where it came from, what is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgekd.records import Measurement, RunManifest
+from edgekd.rundir import Artifact, Run
+from edgekd.summary import Row
+
+Fact = tuple[str, str]
+
+
+def lead(manifest: RunManifest) -> str:
+    """Say in a sentence what was distilled from what."""
+    student = manifest.student.name if manifest.student else "a student"
+    teachers = " and ".join(facts.name for facts in manifest.teachers) or "no teacher"
+    text = f"{student} distilled from {teachers}"
+    if manifest.classes:
+        text += f", {len(manifest.classes)} classes"
+    if "test" in manifest.splits:
+        text += f", scored on {manifest.splits['test']:,} test samples"
+    return f"{text}."
+
+
+def measured_how(run: Run, measurements: Sequence[Measurement]) -> list[Fact]:
+    """Say how each number was had."""
+    test = run.manifest.splits.get("test")
+    samples = f"the {test:,} test samples" if test else "the test samples"
+    best = run.recipe.train.select == "best"
+    kept = "Training kept the best epoch on validation" if best else "Training kept the last epoch"
+    return [
+        (
+            "Size",
+            "Bytes of the file as it would be shipped; for teacher and student, of their weights "
+            "as safetensors. 1 KB is 1,000 bytes.",
+        ),
+        (
+            "Parameters, MACs",
+            "Counted on the PyTorch network. MACs: multiply-accumulates of convolutions and "
+            "matrix products for one sample, by PyTorch's operator counter.",
+        ),
+        ("Latency", _latency(measurements)),
+        (
+            "Peak memory",
+            "What the model added to the high-water mark of its process, from before it was "
+            "loaded to after the last run; the runtime itself is not in it.",
+        ),
+        (
+            "Accuracy",
+            f"Share of {samples} whose top class is the label. Files are scored by running the "
+            f"file itself. {kept}; the test split was used for scores alone.",
+        ),
+        ("Agreement", f"Share of {samples} that get the teacher's top class, right or wrong."),
+        (
+            "Spread",
+            "Standard deviation over seeds. The interval is Student's t, of the differences seed "
+            "by seed; it covers chance in training, not the choice of test samples.",
+        ),
+    ]
+
+
+def _latency(measurements: Sequence[Measurement]) -> str:
+    timed = [m for m in measurements if m.latency is not None]
+    text = (
+        "One inference of one sample, wall clock, each file in a fresh process. p50 is the "
+        "median; 90% of the runs took no longer than p90. No run was dropped."
+    )
+    if not timed:
+        return f"{text} Nothing has been measured yet."
+    runs = min(m.latency.n for m in timed if m.latency)
+    warm = min(m.latency.warmup_runs for m in timed if m.latency)
+    threads = sorted({m.threads for m in timed if m.threads})
+    count = " or ".join(str(n) for n in threads) or "?"
+    plural = "" if threads == [1] else "s"
+    return (
+        f"{text} Here: at least {runs:,} runs after at least {warm:,} to warm up, {count} "
+        f"thread{plural}. Milliseconds vary by a few percent from one benchmark to the next."
+    )
+
+
+def not_known(
+    rows: Sequence[Row], artifacts: Sequence[Artifact], measurements: Sequence[Measurement]
+) -> list[Fact]:
+    """List what failed, what could not be known and why, and every warning."""
+    found: list[Fact] = []
+    for row in rows:
+        where = f"{row.name} on {row.device}" if row.device else row.name
+        if row.status == "failed":
+            found.append((where, f"could not be measured: {row.error}"))
+        if row.status == "stale":
+            found.append((where, "has changed since it was measured; edgekd benchmark"))
+        if row.status == "unmeasured" and row.kind == "artifact":
+            found.append((where, "has not been measured; edgekd benchmark"))
+        if row.emulated:
+            found.append((where, "was emulated: its latency says nothing about the device"))
+        found += [(where, f"{number}: {why}") for number, why in row.unknown.items()]
+    for measurement in measurements:
+        where = f"{measurement.artifact} on {measurement.device}"
+        found += [(where, warning) for warning in measurement.warnings]
+    for artifact in artifacts:
+        found += [(artifact.manifest.name, note) for note in artifact.manifest.notes]
+    return found
+
+
+def provenance(run: Run, measurements: Sequence[Measurement]) -> list[Fact]:
+    """List where the numbers came from."""
+    manifest, origin = run.manifest, run.manifest.provenance
+    commit = origin.git_commit or "no git checkout"
+    if origin.git_commit and origin.git_dirty:
+        commit += ", with uncommitted changes"
+    splits = ", ".join(f"{name} {size:,}" for name, size in manifest.splits.items())
+    cpus = {m.provenance.cpu for m in measurements if m.provenance.cpu}
+    devices = sorted({m.device for m in measurements})
+    seconds = f"{origin.wall_seconds:,.0f} s" if origin.wall_seconds is not None else ""
+    facts = [
+        ("Run", manifest.id),
+        ("Made", f"{origin.created}{', in ' + seconds if seconds else ''}"),
+        ("Command", " ".join(origin.command)),
+        ("Commit", commit),
+        ("Recipe", f"{manifest.name}, sha256 {manifest.recipe_sha256}"),
+        ("Data", f"sha256 {manifest.data_sha256}" if manifest.data_sha256 else ""),
+        ("Splits", splits),
+        ("Seeds", ", ".join(str(score.seed) for score in manifest.student_scores)),
+        ("Trained on", _machine(origin.cpu, origin.cores, origin.governor)),
+        ("Measured on", f"{', '.join(devices)} ({', '.join(sorted(cpus))})" if devices else ""),
+        ("Software", f"edgekd {origin.edgekd}, Python {origin.python}, {origin.platform}"),
+        ("Packages", ", ".join(f"{name} {v}" for name, v in origin.packages.items())),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _machine(cpu: str | None, cores: int | None, governor: str | None) -> str:
+    parts = [cpu or "", f"{cores} cores" if cores else ""]
+    parts.append(f"governor {governor}" if governor else "")
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,73 @@
+"""How every chart looks.
+
+Colours are CSS variables (``var(--accent)``), which SVG takes as they are: one specification
+serves light, dark and print, and the page's style sheet decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+
+Spec = dict[str, Any]
+
+INK, MUTED, LINE, ACCENT = "var(--ink)", "var(--muted)", "var(--line)", "var(--accent)"
+_FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif"
+
+CONFIG: dict[str, Any] = {
+    "background": "transparent",
+    "font": _FONT,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": MUTED,
+        "titleColor": MUTED,
+        "titleFontWeight": "normal",
+        "titleFontSize": 12,
+        "labelFontSize": 12,
+        "gridColor": LINE,
+        "domainColor": LINE,
+        "tickColor": LINE,
+        "titlePadding": 8,
+        "labelPadding": 6,
+        "ticks": False,
+        "domain": False,
+    },
+    "axisX": {"grid": False, "domain": True},
+    "legend": {
+        "orient": "top",
+        "title": None,
+        "labelColor": INK,
+        "labelFontSize": 12,
+        "symbolType": "stroke",
+        "symbolStrokeWidth": 2,
+        "symbolSize": 140,
+        "columnPadding": 9,
+        "labelLimit": 260,
+        "offset": 6,
+        "padding": 0,
+    },
+    "text": {"color": INK, "fontSize": 12},
+    "point": {"color": ACCENT},
+    "bar": {"color": ACCENT},
+}
+
+
+def tooltips(*fields: str) -> list[alt.Tooltip]:
+    """Return tooltips for fields of the data."""
+    titles = {"series": "curve", "shown": "value", "percent": "accuracy", "share": "of the largest"}
+    return [
+        alt.Tooltip(
+            field=field,
+            type="quantitative" if field in ("seed", "epoch") else "nominal",
+            title=titles.get(field, field),
+        )
+        for field in fields
+    ]
+
+
+def finish(chart: Any, *, height: Any) -> Spec:
+    """Return the specification, as wide as its place on the page."""
+    spec: Spec = chart.properties(width="container", height=height).to_dict()
+    spec["config"] = CONFIG  # instead of altair's theme
+    return spec

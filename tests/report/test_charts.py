@@ -1,0 +1,107 @@
+"""The charts: drawn by Vega itself, they show the labels and numbers that they should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import vl_convert
+
+from edgekd.report import charts, curves
+from edgekd.report.labels import Box, place
+from edgekd.report.style import Spec
+from edgekd.rundir import Run
+from edgekd.summary import rows
+from tests.synthetic_runs import make_run, metric_lines
+
+
+def svg(spec: Spec | None) -> str:
+    assert spec is not None
+    return vl_convert.vegalite_to_svg(spec)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return make_run(tmp_path_factory.mktemp("charts") / "run", devices=("cpu", "pi4"))
+
+
+def test_accuracy_against_latency(run: Run) -> None:
+    picture = svg(charts.accuracy_against_latency(rows(run), "cpu"))
+    for name in ("teacher", "student", "tflite-fp32", "tflite-int8", "onnx-fp32", "onnx-int8"):
+        assert picture.count(f">{name}</text>") == 1
+    assert "log scale" in picture
+    assert "var(--accent)" in picture
+
+
+def test_one_point_is_no_comparison(tmp_path: Path) -> None:
+    table = [row for row in rows(make_run(tmp_path / "run")) if row.name == "teacher"]
+    assert charts.accuracy_against_latency(table, "cpu") is None
+    assert charts.accuracy_against_latency([], "cpu") is None
+
+
+def test_sizes_are_in_the_order_of_the_table(run: Run) -> None:
+    picture = svg(charts.sizes(rows(run)))
+    expected = ["1.20 MB", "82.0 KB", "90.0 KB", "41.0 KB", "84.0 KB", "30.0 KB"]
+    at = [picture.index(f">{size}</text>") for size in expected]
+    assert at == sorted(at)
+    assert charts.sizes([]) is None
+
+
+def test_loss_by_term() -> None:
+    spec = curves.loss_by_term(metric_lines(2, baseline=True))
+    picture = svg(spec)
+    for name in ("total", "cross-entropy", "kd"):
+        assert f">{name}</text>" in picture
+    assert spec is not None
+    (values,) = spec["datasets"].values() if "datasets" in spec else (spec["data"]["values"],)
+    assert len(values) == 2 * 30 * 3
+    by_key = {(v["series"], v["seed"], v["epoch"]): v["value"] for v in values}
+    assert by_key["total", 1, 7] == by_key["kd", 1, 7] + by_key["cross-entropy", 1, 7]
+
+
+def test_one_term_has_no_total() -> None:
+    lines = [{**line, "phase": "student"} for line in metric_lines(0, baseline=False)]
+    assert ">total</text>" not in svg(curves.loss_by_term(lines))
+
+
+def test_a_term_named_total() -> None:
+    lines = [
+        {"phase": "student", "seed": 0, "epoch": e, "loss": 2.0, "terms": {"total": 1.0, "kd": 1.0}}
+        for e in (1, 2)
+    ]
+    assert ">sum of all terms</text>" in svg(curves.loss_by_term(lines))
+
+
+def test_other_curves() -> None:
+    lines = metric_lines(2, baseline=True)
+    accuracy = svg(curves.validation_accuracy(lines))
+    for name in ("student", "student, no teacher", "teacher"):
+        assert f">{name}</text>" in accuracy
+    others = svg(curves.loss_of_others(lines))
+    assert ">student</text>" not in others
+    assert curves.loss_by_term([]) is None
+    assert curves.loss_of_others([]) is None
+    assert curves.validation_accuracy([]) is None
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_curves_that_do_not_move(value: float) -> None:
+    lines = [
+        {"phase": "student", "seed": 0, "epoch": e, "loss": 0.0, "terms": {"kd": 0.0},
+         "validation_accuracy": value}
+        for e in (1, 2, 3)
+    ]  # fmt: skip
+    svg(curves.validation_accuracy(lines))
+    svg(curves.loss_by_term(lines))
+
+
+class TestLabels:
+    def test_apart(self) -> None:
+        far = [Box(9.0, 0.1, "far"), Box(0.1, 0.9, "away")]
+        places = place([*far, *[Box(4.5, 0.5, "the same place")] * 4], log=False)
+        assert set(places[2:]) == {"above", "below", "left", "right"}
+
+    def test_too_many_are_left_to_their_tooltips(self) -> None:
+        places = place([Box(1.0, 0.5, "the same place")] * 6, log=True)
+        assert places.count("none") == 2
+        assert set(places) == {"above", "below", "left", "right", "none"}
