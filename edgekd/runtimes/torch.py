@@ -1,0 +1,132 @@
+"""PyTorch itself as a runtime: the network that a file was made of, to hold the file against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from edgekd.errors import ModelFileError
+from edgekd.models.build import build
+from edgekd.models.weights import load_weights
+from edgekd.records import TensorSpec
+from edgekd.rundir import Run
+from edgekd.runtimes.session import Array, check_arrays
+
+
+def load(path: str | Path, *, threads: int = 1) -> TorchSession:
+    """Load the weights of a run, the architecture taken from the run beside them.
+
+    Args:
+        path: ``student.safetensors`` or ``teacher.safetensors`` in a run directory.
+        threads: CPU threads of one operator.
+
+    Raises:
+        ModelFileError: no run stands beside the file, so that nothing says what to build.
+        ModelError: the weights do not fit.
+    """
+    path = Path(path)
+    if not (path.parent / "manifest.json").is_file():
+        raise ModelFileError(
+            f"{path}: weights alone are no model, and no run stands beside them",
+            hint="Name the student.safetensors of a run directory.",
+        )
+    run = Run.open(path.parent)
+    return TorchSession(restore(run, path), run.manifest.sample_shape, threads=threads)
+
+
+def restore(run: Run, weights: Path) -> nn.Module:
+    """Build the network of a run and load its weights.
+
+    Args:
+        run: says what to build: its teacher for ``teacher.safetensors``, else its student.
+        weights: the file.
+
+    Raises:
+        ModelError: the network cannot be built, or the weights do not fit.
+    """
+    teacher = weights.name == run.teacher_path.name
+    spec = run.recipe.teacher[0] if teacher else run.recipe.student
+    model = build(
+        spec.model,
+        spec.options,
+        num_classes=len(run.manifest.classes),
+        input_shape=run.manifest.sample_shape,
+        where="teacher[0]" if teacher else "student",
+    )
+    load_weights(model, weights)
+    return model
+
+
+class TorchSession:
+    """A network in eval mode; see `edgekd.runtimes.session.Session`.
+
+    Args:
+        model: the network. Its mode is set to eval; a caller that minds gives a copy.
+        input_shape: the shape of one sample, channels first.
+        threads: CPU threads of one operator.
+    """
+
+    def __init__(self, model: nn.Module, input_shape: Sequence[int], *, threads: int = 1) -> None:
+        """Switch to eval and look at what one sample gives."""
+        self._model = model.eval()
+        self._threads = threads
+        self.runtime = f"torch {torch.__version__}"
+        layout = "nchw" if len(input_shape) == 3 else None
+        self.inputs = (
+            TensorSpec(name="input", shape=(None, *input_shape), dtype="float32", layout=layout),
+        )
+        self.outputs: tuple[TensorSpec, ...] = ()
+        outputs = self.run([torch.zeros(1, *input_shape).numpy()])
+        self.outputs = tuple(
+            TensorSpec(name=name, shape=(None, *y.shape[1:]), dtype=str(y.dtype))
+            for name, y in zip(output_names(len(outputs)), outputs, strict=True)
+        )
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """Run one batch.
+
+        Raises:
+            DataError: the arrays do not fit the inputs.
+        """
+        check_arrays(self.inputs, arrays)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        try:
+            with torch.no_grad():
+                result = self._model(*(torch.from_numpy(array) for array in arrays))
+        finally:
+            torch.set_num_threads(threads)
+        return [tensor.numpy() for tensor in flat_outputs(result).values()]
+
+
+def output_names(count: int) -> tuple[str, ...]:
+    """Return the names of outputs that have none of their own."""
+    return ("output",) if count == 1 else tuple(f"output_{index}" for index in range(count))
+
+
+def flat_outputs(result: object) -> dict[str, torch.Tensor]:
+    """Return what a network gave as named tensors.
+
+    A single tensor is ``output``; a tuple or list is ``output_0``, ``output_1``, ...; a
+    dictionary keeps its names, in alphabetical order.
+
+    Raises:
+        ModelFileError: something in it is not a tensor.
+    """
+    if isinstance(result, torch.Tensor):
+        return {"output": result}
+    found: dict[str, object] | None = None
+    if isinstance(result, dict):
+        found = {str(name): result[name] for name in sorted(result)}
+    elif isinstance(result, tuple | list):
+        found = dict(zip(output_names(len(result)), result, strict=True))
+    tensors = {n: v for n, v in (found or {}).items() if isinstance(v, torch.Tensor)}
+    if not tensors or len(tensors) != len(found or {}):
+        raise ModelFileError(
+            f"the network gives {type(result).__name__}, not tensors",
+            hint="Return a tensor, a tuple of tensors, or a dictionary of tensors.",
+        )
+    return tensors
