@@ -53,7 +53,7 @@ def benchmark(
 
         verb = stage("edgekd.bench.stage:benchmark", "benchmark", extra="bench")
         measurements = verb(
-            *(sources or [None]), devices=device or None, threads=threads, out=out, say=output.say
+            *(sources or ()), devices=device or None, threads=threads, out=out, say=output.say
         )
         output.result(BenchmarkOutput(measurements=tuple(measurements)))
         output.show(measurement_table(measurements))

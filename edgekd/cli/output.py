@@ -101,6 +101,8 @@ def running(*, json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
         typer.Exit: with the exit code of the error.
     """
     output = Output(json=json, quiet=quiet)
+    if debug:
+        _show_log()
     try:
         yield output
     except EdgekdError as error:
@@ -125,6 +127,17 @@ def running(*, json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
         )
         output.fail(wrapped)
         raise typer.Exit(INTERNAL) from None
+
+
+def _show_log() -> None:
+    """Print what edgekd logs, the words of converters among it, on stderr."""
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logger = logging.getLogger("edgekd")
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
 
 
 def _traceback() -> None:

@@ -1,4 +1,4 @@
-"""Training batches whose order and views depend on seed, epoch and step alone.
+"""Training batches whose order and views depend on seed and epoch alone.
 
 Nothing here keeps state between steps, so a resumed run sees exactly what an uninterrupted one
 would have seen.
@@ -6,27 +6,17 @@ would have seen.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgekd.data.split import Dataset
+from edgekd.distill.views import Normalise, Views
 from edgekd.recipe import TrainSpec
-from edgekd.records import Preprocess
-from edgekd.registry import table
-
-
-def derive_seed(*parts: int | str) -> int:
-    """Return a 63-bit seed that depends on every part and on their order.
-
-    Neighbouring seeds and epochs give unrelated streams, which sums of them would not.
-    """
-    digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+from edgekd.seeds import derive_seed
 
 
 @dataclass
@@ -37,32 +27,15 @@ class Batch:
         inputs: (N, *sample_shape) float32, augmented and normalised.
         targets: (N,) int64 class indices.
         indices: (N,) int64 positions in the training split.
+        view: the number of the view that all samples are in.
         mask: (N, L) False at padding, for sequences; None otherwise.
     """
 
     inputs: Tensor
     targets: Tensor
     indices: Tensor
+    view: int = 0
     mask: Tensor | None = None
-
-
-class Normalise(nn.Module):
-    """Scaled values in, normalised values out; see `edgekd.records.Preprocess`."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, preprocess: Preprocess, sample_shape: tuple[int, ...]) -> None:
-        """Shape the statistics so that they broadcast over (N, *sample_shape)."""
-        super().__init__()
-        shape = (1, -1, *([1] * (len(sample_shape) - 1)))
-        self.register_buffer("mean", torch.tensor(preprocess.mean).reshape(shape))
-        self.register_buffer("std", torch.tensor(preprocess.std).reshape(shape))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Normalise a batch."""
-        normalised: Tensor = (inputs - self.mean) / self.std
-        return normalised
 
 
 class TrainingBatches:
@@ -72,22 +45,34 @@ class TrainingBatches:
         dataset: where samples come from.
         train: batch size and augmentations.
         seed: of order and views.
+        views: how many different views of a sample there are before they repeat; 0: one an epoch.
+        views_seed: the seed of the views, where it is not that of the order: what a cache holds
+            must not depend on the seed of one student.
     """
 
-    def __init__(self, dataset: Dataset, train: TrainSpec, seed: int) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        train: TrainSpec,
+        seed: int,
+        *,
+        views: int = 0,
+        views_seed: int | None = None,
+    ) -> None:
         """Build the augmentations."""
         self.part = dataset.splits["train"]
-        self.preprocess = dataset.preprocess
+        self.scale = dataset.preprocess.scale
         self.batch_size = min(train.batch_size, len(self.part))
         self.seed = seed
-        self.normalise = Normalise(dataset.preprocess, dataset.sample_shape)
-        self.augment = nn.Sequential(
-            *(
-                table("augmentation").resolve(spec.name)(
-                    sample_shape=dataset.sample_shape, **spec.options
-                )
-                for spec in train.augment
-            )
+        self.number_of_views = views
+        self.normalise = Normalise(
+            dataset.preprocess.mean, dataset.preprocess.std, dataset.sample_shape
+        )
+        self.views = Views(
+            train.augment,
+            dataset.sample_shape,
+            len(self.part),
+            seed if views_seed is None else views_seed,
         )
 
     def __len__(self) -> int:
@@ -98,21 +83,28 @@ class TrainingBatches:
         full, rest = divmod(len(self.part), self.batch_size)
         return full + (1 if rest > 1 else 0)
 
+    def view_of(self, epoch: int) -> int:
+        """Return which view of every sample an epoch shows."""
+        return epoch % self.number_of_views if self.number_of_views else epoch
+
     def epoch(self, number: int, device: torch.device) -> Iterator[Batch]:
         """Yield the batches of an epoch, counted from 0, on a device."""
-        order = np.random.default_rng(derive_seed(self.seed, "order", number)).permutation(
-            len(self.part)
-        )
+        random = np.random.default_rng(derive_seed(self.seed, "order", number))
+        order = random.permutation(len(self.part))
         for step in range(len(self)):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            raw = torch.from_numpy(self.part.read(chosen)).to(device)
-            targets = torch.from_numpy(self.part.targets[chosen]).to(device)
-            yield Batch(self._view(raw, number, step), targets, torch.from_numpy(chosen).to(device))
+            yield self.batch(chosen, self.view_of(number), device)
 
-    def _view(self, raw: Tensor, epoch: int, step: int) -> Tensor:
-        inputs = raw.float() * self.preprocess.scale
-        if len(self.augment):
-            torch.manual_seed(derive_seed(self.seed, "view", epoch, step))
-            inputs = self.augment(inputs)
-        normalised: Tensor = self.normalise.to(inputs.device)(inputs)
-        return normalised
+    def batch(self, chosen: np.ndarray, view: int, device: torch.device) -> Batch:
+        """Return one view of these samples.
+
+        Args:
+            chosen: (N,) positions in the training split.
+            view: the number of the view.
+            device: where the batch is to be.
+        """
+        indices = torch.from_numpy(chosen)
+        raw = torch.from_numpy(self.part.read(chosen)).to(device)
+        inputs = self.views.apply(raw.float() * self.scale, indices, view)
+        targets = torch.from_numpy(self.part.targets[chosen]).to(device)
+        return Batch(self.normalise.to(device)(inputs), targets, indices.to(device), view)

@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from edgekd.distill.batches import Batch, TrainingBatches, derive_seed
+from edgekd.distill.batches import Batch, TrainingBatches
 from edgekd.distill.checkpoint import Checkpoint
 from edgekd.distill.evaluate import predict
 from edgekd.distill.features import Capture
@@ -27,6 +27,7 @@ from edgekd.errors import TrainingError
 from edgekd.losses.base import Outputs
 from edgekd.metrics.classification import accuracy
 from edgekd.registry import table
+from edgekd.seeds import derive_seed
 
 
 def fit(
