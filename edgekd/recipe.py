@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from edgekd import recipe_faults as faults_in
 from edgekd.errors import RecipeError
-from edgekd.schedule import Schedule
+from edgekd.schedule import Weight
 from edgekd.toml import apply_overrides, dump_toml, read_toml
 
 BUILTIN = Path(__file__).parent / "recipes"
@@ -108,6 +108,8 @@ class TrainSpec(Table):
         threads: CPU threads of PyTorch; 0 leaves PyTorch's own choice.
         seeds: one student for each; empty: the recipe's ``seed`` alone.
         baseline: also train each student without its teacher, same seed and same budget.
+        doctor: ``strict`` stops before the first epoch where the doctor finds a fault, ``warn``
+            only says it, ``off`` does not look.
     """
 
     epochs: Positive = 30
@@ -129,6 +131,7 @@ class TrainSpec(Table):
     threads: Annotated[int, Field(ge=0)] = 0
     seeds: Annotated[tuple[int, ...], BeforeValidator(_tuple)] = ()
     baseline: bool = False
+    doctor: Literal["strict", "warn", "off"] = "strict"
 
 
 class ModelSpec(OpenTable):
@@ -163,7 +166,7 @@ class LossSpec(OpenTable):
     """
 
     name: str
-    weight: Annotated[float, Field(ge=0)] | Schedule = 1.0
+    weight: Weight = 1.0
 
 
 class ExportSpec(Table):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -151,6 +151,13 @@ def _all_parameters(factory: Any) -> list[inspect.Parameter]:
 
 
 def _type_faults(where: str, hint: Any, value: Any) -> list[str]:
+    model = next((kind for kind in get_args(hint) if _is_model(kind)), None)
+    if isinstance(value, Mapping) and model is not None:  # a table can be no float
+        try:
+            model.model_validate_json(_json(value), strict=True)
+        except ValidationError as error:
+            return [f"{where}.{fault}" for fault in structure(error, model, value)]
+        return []
     try:
         # TOML writes tuples as arrays and knows no Path: lax, but a string is never a number.
         adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))

@@ -8,7 +8,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from edgekd.errors import RunError
-from edgekd.records import FileRecord, Record
+from edgekd.recordbase import Record
+from edgekd.records import FileRecord
 from edgekd.storage import atomic_write, sha256_file
 
 R = TypeVar("R", bound=Record)

@@ -9,34 +9,11 @@ agreement). Times are UTC, ISO 8601.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class Record(BaseModel):
-    """Base of all records: frozen, no unknown fields, ``schema`` under its own name in JSON."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        populate_by_name=True,
-        serialize_by_alias=True,
-        allow_inf_nan=False,
-    )
-
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """Return the record as JSON text."""
-        return self.model_dump_json(indent=indent)
-
-
-class Versioned(Record):
-    """A record that stands in a file of its own."""
-
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+from edgekd.recordbase import Fraction, Record, Sha256, Versioned
 
 
 class FileRecord(Record):
@@ -124,6 +101,23 @@ class TeacherManifest(Versioned):
     model: str
     score: Score
     files: dict[str, FileRecord]
+    provenance: Provenance
+
+
+class Finding(Record):
+    """One thing that the doctor looked at before training."""
+
+    check: str
+    status: Literal["ok", "warn", "fail"]
+    message: str
+    values: dict[str, float] = {}
+
+
+class Diagnosis(Versioned):
+    """``doctor.json`` of a run: what was found before the student's first epoch."""
+
+    kind: Literal["diagnosis"] = "diagnosis"
+    findings: tuple[Finding, ...]
     provenance: Provenance
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, WrapValidator
+
+from edgekd.errors import EdgekdError
 
 
 class Schedule(BaseModel):
@@ -55,6 +58,46 @@ def value_at(value: float | Schedule, progress: float) -> float:
     return value.at(progress) if isinstance(value, Schedule) else value
 
 
-def as_value(value: float | Schedule | dict[str, object]) -> float | Schedule:
-    """Read a number or the table of a schedule, as a recipe gives them."""
-    return Schedule.model_validate(value) if isinstance(value, dict) else value
+class WeightSchedule(Schedule):
+    """A schedule that is never below 0."""
+
+    start: Annotated[float, Field(ge=0.0)]
+    end: Annotated[float, Field(ge=0.0)]
+
+
+_NUMBER: TypeAdapter[float] = TypeAdapter(
+    Annotated[float, Field(strict=True, allow_inf_nan=False)],
+)
+_NUMBER_FROM_0: TypeAdapter[float] = TypeAdapter(
+    Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0.0)],
+)
+
+
+def as_value(value: object) -> float | Schedule:
+    """Read a number or the table of a schedule, as a recipe gives them.
+
+    Raises:
+        EdgekdError: it is neither.
+    """
+    try:
+        if isinstance(value, Mapping | Schedule):
+            return Schedule.model_validate(value)
+        return _NUMBER.validate_python(value)
+    except ValidationError as error:
+        faults = [": ".join(map(str, (*item["loc"], item["msg"]))) for item in error.errors()]
+        raise EdgekdError(
+            f"neither a number nor a schedule: {'; '.join(faults)}",
+            hint='A schedule is written {schedule = "linear", start = 8.0, end = 2.0}.',
+        ) from error
+
+
+def _weight(value: Any, _: Any) -> float | Schedule:
+    """Decide by its form what a value is meant to be, so that each fault is told once."""
+    if isinstance(value, Mapping | Schedule):
+        fields = value.model_dump() if isinstance(value, Schedule) else value
+        return WeightSchedule.model_validate(fields)
+    return _NUMBER_FROM_0.validate_python(value)
+
+
+#: The type of a weight in a recipe: a number or a schedule, never below 0.
+Weight = Annotated[float | Schedule, WrapValidator(_weight)]

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgekd.errors import IncompleteRunError, RunError, TamperedError
-from edgekd.records import Latency, Preprocess, Provenance, Record, RunManifest, Score, Verdict
+from edgekd.recordbase import Record
+from edgekd.records import Latency, Preprocess, Provenance, RunManifest, Score, Verdict
 from edgekd.rundir import Run, file_record, list_runs, set_latest, write_record
 from edgekd.storage import atomic_write, sha256_bytes
 

@@ -22,7 +22,8 @@ from typer.main import get_command
 
 from edgekd.cli.app import app
 from edgekd.cli.schemas import OUTPUTS
-from edgekd.records import ArtifactManifest, Measurement, RunManifest, TeacherManifest, Versioned
+from edgekd.recordbase import Versioned
+from edgekd.records import ArtifactManifest, Measurement, RunManifest, TeacherManifest
 from edgekd.storage import atomic_write
 
 DOCS = Path(__file__).parents[2] / "docs"

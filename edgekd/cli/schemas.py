@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgekd.errors import EdgekdError, RecipeError
-from edgekd.records import ArtifactManifest, Measurement, RunManifest, Verdict, Versioned
+from edgekd.recordbase import Versioned
+from edgekd.records import ArtifactManifest, Measurement, RunManifest, Verdict
 
 
 class ErrorOutput(Versioned):

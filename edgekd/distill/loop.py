@@ -15,23 +15,29 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from edgekd.distill.batches import Batch, TrainingBatches
+from edgekd.distill.batches import TrainingBatches
 from edgekd.distill.checkpoint import Checkpoint
+from edgekd.distill.doctor import examine
 from edgekd.distill.evaluate import predict
 from edgekd.distill.features import Capture
+from edgekd.distill.listen import listen
 from edgekd.distill.players import Players, make_average
 from edgekd.distill.progress import Progress
 from edgekd.distill.schedules import with_warmup
 from edgekd.distill.trainable import Job, Trainable, build_losses, freeze
 from edgekd.errors import TrainingError
-from edgekd.losses.base import Outputs
 from edgekd.metrics.classification import accuracy
+from edgekd.records import Finding
 from edgekd.registry import table
 from edgekd.seeds import derive_seed
 
 
 def fit(
-    job: Job, fabric: Fabric, progress: Progress, log: Callable[[dict[str, Any]], None]
+    job: Job,
+    fabric: Fabric,
+    progress: Progress,
+    log: Callable[[dict[str, Any]], None],
+    doctor: Callable[[list[Finding]], None] | None = None,
 ) -> Checkpoint:
     """Train a network, from its checkpoint if there is one.
 
@@ -40,6 +46,7 @@ def fit(
         fabric: device and precision.
         progress: who watches.
         log: takes one line an epoch, before the epoch's checkpoint is written.
+        doctor: takes what was found before the first epoch, and may raise.
 
     Returns:
         The last checkpoint. ``job.student`` holds the weights to keep, in eval mode.
@@ -65,6 +72,8 @@ def fit(
     steps = job.train.epochs * len(batches)
     progress.started(job.phase, job.seed, steps, state.epoch * len(batches), job.train.epochs)
     with capture.hooked(), heard.hooked() if heard is not None else nullcontext():
+        if doctor is not None and not state.epoch:
+            doctor(examine(job, players, heard, batches, fabric))
         while not state.finished:
             began = time.perf_counter()
             line = _epoch(job, state.epoch, batches, players, heard, fabric, progress)
@@ -104,7 +113,7 @@ def _epoch(
         players.trainable.set_progress(at)
         # Dropout and the like follow from the step, as the views do.
         torch.manual_seed(derive_seed(job.seed, "step", done))
-        teacher = _listen(job.teacher, heard, batch, fabric)
+        teacher = listen(job.teacher, heard, batch, fabric)
         terms = players.forward(batch, teacher)
         total = torch.stack(list(terms.values())).sum()
         _check_finite(job, epoch, number, terms, total)
@@ -125,17 +134,6 @@ def _epoch(
         "terms": means,
         "learning_rate": rate,
     }
-
-
-def _listen(
-    teacher: nn.Module | None, heard: Capture | None, batch: Batch, fabric: Fabric
-) -> Outputs | None:
-    """Return what the teacher says of exactly the view that the student sees."""
-    if teacher is None or heard is None:
-        return None
-    with torch.no_grad(), fabric.autocast():
-        logits = teacher(batch.inputs)
-    return Outputs(logits, heard.take(), batch.mask, batch.indices)
 
 
 def _check_finite(job: Job, epoch: int, step: int, terms: dict[str, Tensor], total: Tensor) -> None:

@@ -80,7 +80,7 @@ class Players:
     def store(self, state: Checkpoint) -> None:
         """Put everything that a resume needs into a checkpoint."""
         state.trainable = self.trainable.state_dict()
-        state.optimizers = [o.state_dict() for o in self._optimizers()]
+        state.optimizers = [o.state_dict() for o in self.optimizers()]
         state.ema = {} if self.average is None else self.average.state_dict()
 
     def set_learning_rate(self, rate: float) -> None:
@@ -121,5 +121,6 @@ class Players:
         for _, module in self.opponents:
             module.requires_grad_(playing)
 
-    def _optimizers(self) -> list[Any]:
+    def optimizers(self) -> list[Any]:
+        """Return the student's optimizer, and the opponents' where there are any."""
         return [o for o in (self.optimizer, self.opponents_optimizer) if o is not None]

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from edgekd.data.load import load_dataset
 from edgekd.data.split import Dataset
 from edgekd.distill import session as sessions
 from edgekd.distill.evaluate import predict
+from edgekd.distill.findings import report_findings
 from edgekd.distill.loop import fit
 from edgekd.distill.progress import Progress
 from edgekd.distill.session import RunLock, Session
@@ -131,7 +133,8 @@ def _run(session: Session, accelerator: Accelerator | None, progress: Progress) 
     with _torch_settings(train.threads):
         teacher = obtain(session, fabric, progress)
         students = [
-            _student(session, seed, teacher, fabric, progress) for seed in session.recipe.seeds
+            _student(session, seed, teacher, fabric, progress, first=number == 0)
+            for number, seed in enumerate(session.recipe.seeds)
         ]
         baselines = [
             _student(session, seed, None, fabric, progress)[1]
@@ -141,7 +144,13 @@ def _run(session: Session, accelerator: Accelerator | None, progress: Progress) 
 
 
 def _student(
-    session: Session, seed: int, teacher: Teacher | None, fabric: Fabric, progress: Progress
+    session: Session,
+    seed: int,
+    teacher: Teacher | None,
+    fabric: Fabric,
+    progress: Progress,
+    *,
+    first: bool = False,
 ) -> tuple[nn.Module, Score]:
     """Train one student, or its twin without a teacher, and score it on the test split."""
     recipe, dataset = session.recipe, session.dataset
@@ -158,7 +167,9 @@ def _student(
         dataset=dataset,
         checkpoint=session.checkpoint(phase, seed),
     )
-    state = fit(job, fabric, progress, session.log)
+    look = first and recipe.train.doctor != "off"
+    doctor = partial(report_findings, session, progress) if look else None
+    state = fit(job, fabric, progress, session.log, doctor)
     logits = predict(model, dataset, "test", device=fabric.device)
     agrees = None
     if teacher is not None:
@@ -207,6 +218,7 @@ def _finish(
     _save_predictions(run.predictions_path, student, teacher.model, dataset, fabric)
     names = [
         "recipe.toml",
+        "doctor.json",
         "metrics.jsonl",
         *(p.name for p in (run.student_path, run.teacher_path, run.predictions_path)),
     ]

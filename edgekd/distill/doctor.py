@@ -1,0 +1,179 @@
+"""The doctor: looks at a distillation before its first epoch and says what is wrong with it.
+
+Two dry batches run through teacher, student and losses; nothing of it is left behind. Each check
+is one of the faults that shipped in well-known projects: a teacher that drifts, an adapter that no
+optimizer moves, a label order that differs, a term that drowns another.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from edgekd.distill.batches import Batch, TrainingBatches
+from edgekd.distill.evaluate import predict
+from edgekd.distill.features import Capture
+from edgekd.distill.listen import listen
+from edgekd.distill.players import Players
+from edgekd.distill.trainable import Job
+from edgekd.losses.base import Outputs
+from edgekd.metrics.classification import accuracy
+from edgekd.records import Finding
+
+#: A term whose gradient is this many times smaller than the largest does next to nothing.
+FAINT = 1e-3
+
+
+def examine(
+    job: Job, players: Players, heard: Capture | None, batches: TrainingBatches, fabric: Fabric
+) -> list[Finding]:
+    """Return what was found.
+
+    Everything that the dry batches move is put back: weights, running statistics, memories.
+
+    Args:
+        job: what is about to be trained; its hooks are on.
+        players: the optimizers.
+        heard: captures the teacher's layers.
+        batches: the training batches.
+        fabric: device and precision.
+    """
+    dry = list(islice(batches.epoch(0, fabric.device), 2))
+    before = copy.deepcopy(players.trainable.state_dict())
+    try:
+        findings = [*_optimizers(players)]
+        answers: list[Outputs | None] = [None] * len(dry)
+        if job.teacher is not None:
+            teacher_before = copy.deepcopy(job.teacher.state_dict())
+            answers = [listen(job.teacher, heard, batch, fabric) for batch in dry]
+            findings += _teacher(job, job.teacher, teacher_before, fabric)
+        findings += _terms(players, dry, answers)
+    finally:
+        players.trainable.load_state_dict(before)
+        players.optimizer.zero_grad()
+    return findings
+
+
+def _teacher(
+    job: Job, teacher: nn.Module, before: dict[str, Tensor], fabric: Fabric
+) -> Iterator[Finding]:
+    after = teacher.state_dict()
+    moved = [name for name, value in before.items() if not torch.equal(value, after[name])]
+    awake = [name for name, module in teacher.named_modules() if module.training]
+    learning = [name for name, p in teacher.named_parameters() if p.requires_grad]
+    if moved or awake or learning:
+        what = "; ".join(
+            f"{text}: {', '.join(names[:3])}"
+            for text, names in (
+                ("moved in two dry batches", moved),
+                ("in train mode", awake),
+                ("with gradients", learning),
+            )
+            if names
+        )
+        yield Finding(check="teacher at rest", status="fail", message=what)
+    else:
+        yield Finding(
+            check="teacher at rest",
+            status="ok",
+            message="frozen, in eval mode; no parameter or buffer moved in two dry batches",
+        )
+    yield _alignment(job, teacher, fabric)
+
+
+def _alignment(job: Job, teacher: nn.Module, fabric: Fabric) -> Finding:
+    """Compare the teacher's accuracy with chance: another label order shows as chance."""
+    targets = job.dataset.splits["validation"].targets
+    reached = accuracy(predict(teacher, job.dataset, "validation", device=fabric.device), targets)
+    chance = float(np.bincount(targets).max() / len(targets))
+    # Three standard errors of a guesser's accuracy on as many samples.
+    limit = chance + 3.0 * math.sqrt(chance * (1.0 - chance) / len(targets))
+    good = reached > limit
+    message = f"the teacher reaches {reached:.2%} on validation; chance is {chance:.2%}"
+    if not good:
+        message += ": are its labels in another order, or its inputs normalised otherwise?"
+    return Finding(
+        check="labels aligned",
+        status="ok" if good else "fail",
+        message=message,
+        values={"teacher_accuracy": reached, "chance": chance},
+    )
+
+
+def _optimizers(players: Players) -> Iterator[Finding]:
+    """Check that whatever can learn is moved by exactly one optimizer."""
+    names = {id(p): name for name, p in players.trainable.named_parameters()}
+    playing = {id(p) for _, module in players.opponents for p in module.parameters()}
+    seen: Counter[int] = Counter()
+    for optimizer in players.optimizers():
+        seen.update(id(p) for group in optimizer.param_groups for p in group["params"])
+    learns = {id(p) for p in players.trainable.parameters() if p.requires_grad} | playing
+    wrong = [names.get(key, "?") for key in learns | set(seen) if seen[key] != (key in learns)]
+    yield Finding(
+        check="optimizers",
+        status="fail" if wrong else "ok",
+        message=(
+            f"not in exactly one optimizer: {', '.join(sorted(wrong)[:5])}"
+            if wrong
+            else f"each of {len(learns)} trainable tensors is in exactly one optimizer"
+        ),
+        values={"trainable": float(len(learns))},
+    )
+
+
+def _terms(players: Players, dry: list[Batch], answers: list[Outputs | None]) -> Iterator[Finding]:
+    """Compare the terms' gradients on the student, and look for NaN and for constants."""
+    players.wrapped.train()
+    student = [p for p in players.trainable.student.parameters() if p.requires_grad]
+    values: dict[str, list[float]] = {}
+    norms: dict[str, float] = {}
+    for batch, answer in zip(dry, answers, strict=True):
+        torch.manual_seed(0)
+        terms = players.forward(batch, answer)
+        for name, term in terms.items():
+            values.setdefault(name, []).append(term.item())
+            norms[name] = norms.get(name, 0.0) + _norm(term, student) / len(dry)
+    broken = [name for name, seen in values.items() if not np.isfinite([*seen, norms[name]]).all()]
+    yield Finding(
+        check="finite",
+        status="fail" if broken else "ok",
+        message=(
+            f"NaN or Inf in {', '.join(broken)}" if broken else "no NaN, no Inf in two dry batches"
+        ),
+    )
+    yield _balance(norms, broken)
+
+
+def _norm(term: Tensor, student: list[nn.Parameter]) -> float:
+    if not term.requires_grad:
+        return 0.0
+    found = torch.autograd.grad(term, student, retain_graph=True, allow_unused=True)
+    squares = [g.float().square().sum() for g in found if g is not None]
+    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+
+
+def _balance(norms: dict[str, float], broken: list[str]) -> Finding:
+    known = {name: norm for name, norm in norms.items() if name not in broken}
+    largest = max(known.values(), default=0.0)
+    constant = [name for name, norm in known.items() if norm == 0.0]
+    faint = [name for name, norm in known.items() if 0.0 < norm < FAINT * largest]
+    parts = [f"{name} {norm / largest:.3g}" for name, norm in known.items() if largest]
+    message = "gradient norms on the student, relative to the largest: " + ", ".join(parts)
+    if constant:
+        message += f"; constant, so it teaches nothing: {', '.join(constant)}"
+    if faint:
+        message += f"; drowned by the others: {', '.join(faint)}"
+    return Finding(
+        check="balance of terms",
+        status="warn" if constant or faint else "ok",
+        message=message,
+        values=known,
+    )
