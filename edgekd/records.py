@@ -104,6 +104,18 @@ class TeacherManifest(Versioned):
     provenance: Provenance
 
 
+class ShardManifest(Versioned):
+    """The record of one shard of a teacher cache: one view of every training sample.
+
+    ``outputs`` names the file of each output by the name of the output.
+    """
+
+    kind: Literal["shard"] = "shard"
+    view: int
+    outputs: dict[str, str]
+    files: dict[str, FileRecord]
+
+
 class Finding(Record):
     """One thing that the doctor looked at before training."""
 

@@ -129,6 +129,38 @@ def new_directory(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 shutil.rmtree(staging, ignore_errors=True)
 
 
+@contextmanager
+def process_lock(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a lock among processes; the system frees it when the holder dies.
+
+    Args:
+        path: the lock file; its folder is created, and it stays behind, empty.
+        wait: wait for the lock instead of giving up.
+
+    Yields:
+        Whether the lock is ours.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield _lock(handle, wait=wait)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, *, wait: bool) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows has no fcntl: nothing is locked there
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
 def refuse_existing(path: Path) -> None:
     """Raise `OutputExistsError` unless ``path`` is free or an empty folder."""
     if path.is_dir() and not any(path.iterdir()):

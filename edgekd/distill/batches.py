@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from edgekd.data.split import Dataset
+from edgekd.distill.mix import cutmix, draw, mixup, soft_targets
 from edgekd.distill.views import Normalise, Views
 from edgekd.recipe import TrainSpec
 from edgekd.seeds import derive_seed
@@ -25,7 +27,7 @@ class Batch:
 
     Attributes:
         inputs: (N, *sample_shape) float32, augmented and normalised.
-        targets: (N,) int64 class indices.
+        targets: (N,) int64 class indices; (N, C) probabilities where samples are mixed.
         indices: (N,) int64 positions in the training split.
         view: the number of the view that all samples are in.
         mask: (N, L) False at padding, for sequences; None otherwise.
@@ -68,6 +70,9 @@ class TrainingBatches:
         self.normalise = Normalise(
             dataset.preprocess.mean, dataset.preprocess.std, dataset.sample_shape
         )
+        self.mix = train.mix
+        self.classes = len(dataset.classes)
+        self._mixing: tuple[int, Any] = (-1, None)
         self.views = Views(
             train.augment,
             dataset.sample_shape,
@@ -103,8 +108,34 @@ class TrainingBatches:
             view: the number of the view.
             device: where the batch is to be.
         """
-        indices = torch.from_numpy(chosen)
+        inputs, targets = self._one_by_one(chosen, view, device)
+        if self.mix is not None:
+            inputs, targets = self._mixed(inputs, targets, chosen, view)
+        return Batch(inputs, targets, torch.from_numpy(chosen).to(device), view)
+
+    def _one_by_one(
+        self, chosen: np.ndarray, view: int, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
         raw = torch.from_numpy(self.part.read(chosen)).to(device)
-        inputs = self.views.apply(raw.float() * self.scale, indices, view)
+        inputs = self.views.apply(raw.float() * self.scale, torch.from_numpy(chosen), view)
         targets = torch.from_numpy(self.part.targets[chosen]).to(device)
-        return Batch(self.normalise.to(device)(inputs), targets, indices.to(device), view)
+        return self.normalise.to(device)(inputs), targets
+
+    def _mixed(
+        self, inputs: Tensor, targets: Tensor, chosen: np.ndarray, view: int
+    ) -> tuple[Tensor, Tensor]:
+        """Mix every sample with its partner of this view, inputs and targets."""
+        if self.mix is None:
+            return inputs, targets
+        if self._mixing[0] != view:
+            drawn = draw(self.mix, len(self.part), self.views.seed, view)
+            self._mixing = (view, drawn)
+        mixing = self._mixing[1]
+        partners, theirs = self._one_by_one(mixing.partner[chosen], view, inputs.device)
+        own = torch.from_numpy(mixing.own[chosen]).to(inputs.device)
+        if self.mix.kind == "mixup":
+            mixed = mixup(inputs, partners, own)
+        else:
+            centre = torch.from_numpy(mixing.centre[chosen]).to(inputs.device)
+            mixed, own = cutmix(inputs, partners, own, centre)
+        return mixed, soft_targets(targets, theirs, own, self.classes)

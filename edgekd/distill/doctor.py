@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from edgekd.distill.batches import Batch, TrainingBatches
 from edgekd.distill.evaluate import predict
-from edgekd.distill.features import Capture
-from edgekd.distill.listen import listen
 from edgekd.distill.players import Players
 from edgekd.distill.trainable import Job
+from edgekd.distill.voice import Voice
 from edgekd.losses.base import Outputs
 from edgekd.metrics.classification import accuracy
 from edgekd.records import Finding
@@ -33,7 +32,7 @@ FAINT = 1e-3
 
 
 def examine(
-    job: Job, players: Players, heard: Capture | None, batches: TrainingBatches, fabric: Fabric
+    job: Job, players: Players, voice: Voice | None, batches: TrainingBatches, fabric: Fabric
 ) -> list[Finding]:
     """Return what was found.
 
@@ -42,7 +41,7 @@ def examine(
     Args:
         job: what is about to be trained; its hooks are on.
         players: the optimizers.
-        heard: captures the teacher's layers.
+        voice: the teacher's, live or cached.
         batches: the training batches.
         fabric: device and precision.
     """
@@ -51,9 +50,13 @@ def examine(
     try:
         findings = [*_optimizers(players)]
         answers: list[Outputs | None] = [None] * len(dry)
+        if voice is not None:
+            answers = [voice.answer(batch) for batch in dry]
         if job.teacher is not None:
             teacher_before = copy.deepcopy(job.teacher.state_dict())
-            answers = [listen(job.teacher, heard, batch, fabric) for batch in dry]
+            with torch.no_grad():
+                for batch in dry:
+                    job.teacher(batch.inputs)
             findings += _teacher(job, job.teacher, teacher_before, fabric)
         findings += _terms(players, dry, answers)
     finally:

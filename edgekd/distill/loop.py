@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from edgekd.distill.asking import make_batches, teacher_voice
 from edgekd.distill.batches import TrainingBatches
 from edgekd.distill.checkpoint import Checkpoint
 from edgekd.distill.doctor import examine
 from edgekd.distill.evaluate import predict
 from edgekd.distill.features import Capture
-from edgekd.distill.listen import listen
 from edgekd.distill.players import Players, make_average
 from edgekd.distill.progress import Progress
 from edgekd.distill.schedules import with_warmup
 from edgekd.distill.trainable import Job, Trainable, build_losses, freeze
+from edgekd.distill.voice import Voice
 from edgekd.errors import TrainingError
 from edgekd.metrics.classification import accuracy
 from edgekd.records import Finding
@@ -61,22 +61,21 @@ def fit(
     torch.manual_seed(derive_seed(job.seed, "losses"))
     build_losses(job)
     ours, theirs = job.captured()
-    batches = TrainingBatches(job.dataset, job.train, job.seed)
+    batches = make_batches(job)
     state = Checkpoint.load(job.checkpoint) or Checkpoint()
     # The average is a copy of the student, so it is made before any hook is on.
     average = make_average(job.student, job.train)
     capture = Capture(job.student, ours, "student")
     trainable = Trainable(job.student, job.terms, capture)
     players = Players(trainable, job.train, fabric, state, average)
-    heard = Capture(job.teacher, theirs, "teacher") if job.teacher is not None else None
     steps = job.train.epochs * len(batches)
-    progress.started(job.phase, job.seed, steps, state.epoch * len(batches), job.train.epochs)
-    with capture.hooked(), heard.hooked() if heard is not None else nullcontext():
+    with capture.hooked(), teacher_voice(job, theirs, batches, fabric, progress) as voice:
         if doctor is not None and not state.epoch:
-            doctor(examine(job, players, heard, batches, fabric))
+            doctor(examine(job, players, voice, batches, fabric))
+        progress.started(job.phase, job.seed, steps, state.epoch * len(batches), job.train.epochs)
         while not state.finished:
             began = time.perf_counter()
-            line = _epoch(job, state.epoch, batches, players, heard, fabric, progress)
+            line = _epoch(job, state.epoch, batches, players, voice, fabric, progress)
             _validate(job, state, players.kept, line, fabric, time.perf_counter() - began)
             log(line)
             progress.epoch(line)
@@ -93,7 +92,7 @@ def _epoch(
     epoch: int,
     batches: TrainingBatches,
     players: Players,
-    heard: Capture | None,
+    voice: Voice | None,
     fabric: Fabric,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -113,7 +112,7 @@ def _epoch(
         players.trainable.set_progress(at)
         # Dropout and the like follow from the step, as the views do.
         torch.manual_seed(derive_seed(job.seed, "step", done))
-        teacher = listen(job.teacher, heard, batch, fabric)
+        teacher = None if voice is None else voice.answer(batch)
         terms = players.forward(batch, teacher)
         total = torch.stack(list(terms.values())).sum()
         _check_finite(job, epoch, number, terms, total)

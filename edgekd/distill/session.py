@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,7 +23,7 @@ from edgekd.rundir import (
     sha256_bytes,
     write_record,
 )
-from edgekd.storage import writing
+from edgekd.storage import process_lock, writing
 
 
 @dataclass(frozen=True)
@@ -131,37 +131,14 @@ def reopen(run: Run, load: Callable[[Recipe], Dataset]) -> Session:
     return Session(run.path, run.recipe, dataset, run.manifest)
 
 
-class RunLock:
-    """Lets one process at a time work on a run; the system frees it when the process dies."""
+@contextmanager
+def run_lock(path: Path) -> Iterator[None]:
+    """Let one process at a time work on a run; the system frees it when the process dies.
 
-    def __init__(self, path: Path) -> None:
-        """Name the run; nothing is locked yet."""
-        self.path = path / ".lock"
-        self._handle: int | None = None
-
-    def __enter__(self) -> RunLock:
-        """Lock the run.
-
-        Raises:
-            RunError: another process works on it.
-        """
-        try:
-            import fcntl
-        except ImportError:  # Windows: no lock, as it has no fcntl
-            return self
-        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._handle)
-            self._handle = None
-            raise RunError(
-                f"another process is working on {self.path.parent}", hint="Wait for it to end."
-            ) from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Unlock the run."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self.path.unlink(missing_ok=True)
+    Raises:
+        RunError: another process works on it.
+    """
+    with process_lock(path / "checkpoints" / ".lock", wait=False) as ours:
+        if not ours:
+            raise RunError(f"another process is working on {path}", hint="Wait for it to end.")
+        yield

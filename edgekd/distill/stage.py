@@ -24,7 +24,7 @@ from edgekd.distill.evaluate import predict
 from edgekd.distill.findings import report_findings
 from edgekd.distill.loop import fit
 from edgekd.distill.progress import Progress
-from edgekd.distill.session import RunLock, Session
+from edgekd.distill.session import Session, run_lock
 from edgekd.distill.teacher import Teacher, effective_train, obtain
 from edgekd.distill.terms import label_terms, student_terms
 from edgekd.distill.trainable import Job
@@ -81,7 +81,7 @@ def distill(
             return Run.open(run.path)
         _check_accelerator(accelerator or run.recipe.train.accelerator)
         progress.run(run.path)
-        with RunLock(run.path):
+        with run_lock(run.path):
             going_on = sessions.reopen(run, lambda found: load_dataset(found.data))
             progress.message(f"resuming {run.path}")
             return _run(going_on, accelerator, progress)
@@ -96,7 +96,7 @@ def distill(
     resolved = recipe
     begun = sessions.begin(path, recipe, lambda: load_dataset(resolved.data))
     progress.run(path)
-    with RunLock(path):
+    with run_lock(path):
         return _run(begun, accelerator, progress)
 
 
@@ -166,6 +166,8 @@ def _student(
         train=recipe.train,
         dataset=dataset,
         checkpoint=session.checkpoint(phase, seed),
+        cache=recipe.teacher[0].cache,
+        views_seed=recipe.seed,
     )
     look = first and recipe.train.doctor != "off"
     doctor = partial(report_findings, session, progress) if look else None

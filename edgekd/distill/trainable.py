@@ -14,7 +14,7 @@ from edgekd.data.split import Dataset
 from edgekd.distill.batches import Batch
 from edgekd.distill.features import Capture, shapes_of
 from edgekd.losses.base import Facts, Loss, Outputs
-from edgekd.recipe import TrainSpec
+from edgekd.recipe import CacheSpec, TrainSpec
 from edgekd.schedule import Schedule, value_at
 
 
@@ -40,6 +40,8 @@ class Job:
         train: how to train.
         dataset: what to train on.
         checkpoint: where to keep what a resume needs.
+        cache: read the teacher's answers from a cache, and repeat its views.
+        views_seed: the seed of the views of a cache, which students of other seeds share.
     """
 
     phase: str
@@ -50,6 +52,8 @@ class Job:
     train: TrainSpec
     dataset: Dataset
     checkpoint: Path
+    cache: CacheSpec | None = None
+    views_seed: int = 0
 
     def captured(self) -> tuple[list[str], list[str]]:
         """Return the layers of student and teacher that the losses ask for."""

@@ -32,6 +32,18 @@ MODELS = Table(
             "depthwise separable CNN of keyword spotting",
             extra="train",
         ),
+        Row(
+            "vit",
+            "edgekd.models.vit:vit",
+            "small vision transformer, the mean of its tokens classified",
+            extra="train",
+        ),
+        Row(
+            "gru",
+            "edgekd.models.gru:gru",
+            "gated recurrent layers, for sequences and for images row by row",
+            extra="train",
+        ),
         Row("mlp", "edgekd.models.mlp:mlp", "fully connected layers, for vectors", extra="train"),
     ],
 )

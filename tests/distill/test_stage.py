@@ -314,7 +314,7 @@ class TestFaults:
         text = (copy / "manifest.json").read_text().replace('"complete"', '"incomplete"', 1)
         (copy / "manifest.json").write_text(text)
         with (
-            stage.RunLock(copy),
+            stage.run_lock(copy),
             pytest.raises(RunError, match="another process"),
         ):
             distill(resume=copy)

@@ -1,0 +1,53 @@
+"""Where a teacher's answers come from: the teacher itself, or what it said before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from edgekd.distill.batches import Batch
+from edgekd.distill.features import Capture
+from edgekd.losses.base import Outputs
+
+
+class Voice(Protocol):
+    """Answers for batches."""
+
+    def answer(self, batch: Batch) -> Outputs:
+        """Return what the teacher says of exactly the view that the student sees."""
+        ...
+
+
+class LiveVoice:
+    """The teacher, asked for every batch.
+
+    Args:
+        teacher: frozen.
+        capture: the layers to capture; its hooks are on.
+        fabric: the precision to compute in.
+    """
+
+    def __init__(self, teacher: nn.Module, capture: Capture, fabric: Fabric) -> None:
+        """Store what is needed to ask."""
+        self.teacher = teacher
+        self.capture = capture
+        self.fabric = fabric
+
+    def answer(self, batch: Batch) -> Outputs:
+        """Run the teacher on the batch."""
+        with torch.no_grad(), self.fabric.autocast():
+            logits = self.teacher(batch.inputs)
+        return Outputs(logits, self.capture.take(), batch.mask, batch.indices)
+
+
+@contextmanager
+def live(teacher: nn.Module, layers: list[str], fabric: Fabric) -> Iterator[LiveVoice]:
+    """Give the live voice of a teacher; its hooks come off at the end."""
+    capture = Capture(teacher, layers, "teacher")
+    with capture.hooked():
+        yield LiveVoice(teacher, capture, fabric)
