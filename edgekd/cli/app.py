@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgekd.cli import benchmark, check, devices, distill, export, recipes, report, runs
+from edgekd.cli import benchmark, check, devices, distill, export, layers, recipes, report, runs
 
 HELP = (
     "From knowledge distillation to on-device inference.\n\n"
@@ -48,6 +48,7 @@ app.command("export")(export.export)
 app.command("benchmark")(benchmark.benchmark)
 app.command("check")(check.check)
 app.command("report")(report.report)
+app.command("layers")(layers.layers)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(devices.app, name="devices")
 app.add_typer(runs.app, name="runs")

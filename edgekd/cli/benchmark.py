@@ -20,7 +20,7 @@ def benchmark(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUN|FILE ...]",
+            metavar="RUN|FILE ...",
             help="Runs, or any .onnx or .tflite files. Default: the newest run.",
         ),
     ] = None,

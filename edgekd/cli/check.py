@@ -12,10 +12,10 @@ from edgekd.cli.output import DebugFlag, JsonFlag, QuietFlag, running
 
 def check(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Default: the newest run.")
+        str | None, typer.Argument(metavar="RUN", help="Default: the newest run.")
     ] = None,
     budget: Annotated[
-        Path | None, typer.Option(help="TOML file of limits. Default: the recipe's [budget].")
+        Path | None, typer.Option(help="TOML file of limits. Default: the budget in the recipe.")
     ] = None,
     baseline: Annotated[
         str | None,

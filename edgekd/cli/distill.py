@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edgekd.cli.output import DebugFlag, JsonFlag, QuietFlag, running
+from edgekd.cli.output import DebugFlag, JsonFlag, Output, QuietFlag, running
 
 NO_TWIN = "does the teacher help? --set train.baseline=true trains the same student without it"
 
@@ -52,6 +52,10 @@ def distill(
     seed: Annotated[
         int | None, typer.Option(min=0, help="One student with this seed, not the recipe's seeds.")
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Let the doctor look at it; train and write nothing."),
+    ] = False,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
     debug: DebugFlag = False,
@@ -63,6 +67,9 @@ def distill(
         from edgekd.cli.render import gain_line, run_table
         from edgekd.cli.schemas import DistillOutput
 
+        if dry_run:
+            _look(output, recipe, overrides or [], accelerator, seed)
+            return
         verb = stage("edgekd.distill.stage:distill", "distillation", extra="train")
         with make_progress(output) as progress:
             run = verb(
@@ -78,3 +85,28 @@ def distill(
         output.show(run_table(run.manifest))
         output.line(gain_line(run) or NO_TWIN)
         output.line(f"run: {run.path}")
+
+
+def _look(
+    output: Output,
+    recipe: str,
+    overrides: list[str],
+    accelerator: Accelerator | None,
+    seed: int | None,
+) -> None:
+    """Print what the doctor finds; exit code 1 where something failed."""
+    from edgekd.cli.loading import stage
+    from edgekd.cli.render import finding_table
+    from edgekd.cli.schemas import DoctorOutput
+
+    examine = stage("edgekd.distill.stage:examine", "distillation", extra="train")
+    findings = examine(
+        recipe,
+        overrides=overrides,
+        accelerator=None if accelerator is None else accelerator.value,
+        seed=seed,
+    )
+    output.result(DoctorOutput(findings=tuple(findings)))
+    output.show(finding_table(findings))
+    if any(finding.status == "fail" for finding in findings):
+        raise typer.Exit(1)

@@ -37,7 +37,7 @@ def export(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN|CHECKPOINT|MODULE:FACTORY]",
+            metavar="RUN|CHECKPOINT|MODULE:FACTORY",
             help="A run, a checkpoint, or your own model. Default: the newest run.",
         ),
     ] = None,
@@ -68,14 +68,16 @@ def export(
     max_drop: Annotated[
         float, typer.Option(help="Largest loss of accuracy of a quantized file, in points.")
     ] = 1.0,
-    overwrite: Annotated[bool, typer.Option(help="Replace an artifact that exists.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an artifact that exists.")
+    ] = False,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
     debug: DebugFlag = False,
 ) -> None:
     """Convert a student and prove that the file does what the student does.
 
-    Without --target, everything that the recipe's [[export]] tables name is made.
+    Without --target, everything that the export tables of the recipe name is made.
     """
     shape = _shape(input_shape)
     with running(json=json, quiet=quiet, debug=debug) as output:

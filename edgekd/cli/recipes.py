@@ -33,7 +33,9 @@ def _summary(path: Path) -> str:
 @app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="A built-in recipe, or a TOML file.")],
-    resolved: Annotated[bool, typer.Option(help="With all defaults filled in.")] = False,
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="With all defaults filled in.")
+    ] = False,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
     debug: DebugFlag = False,
@@ -55,7 +57,9 @@ def show(
 @app.command("init")
 def init(
     path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("recipe.toml"),
-    stdout: Annotated[bool, typer.Option(help="Print it instead.")] = False,
+    stdout: Annotated[
+        bool, typer.Option("--stdout", help="Print it instead of writing it.")
+    ] = False,
     json: JsonFlag = False,
     quiet: QuietFlag = False,
     debug: DebugFlag = False,
@@ -68,6 +72,7 @@ def init(
 
         text = (BUILTIN / "starter.toml.txt").read_text(encoding="utf-8")
         if stdout:
+            output.result(InitOutput(text=text))
             output.line(text.rstrip("\n"))
             return
         refuse_existing(path)

@@ -1,6 +1,6 @@
-"""Write the reference of the command line: ``docs/cli.md`` and ``docs/schemas/*.json``.
+"""Write the generated docs: ``docs/cli.md``, ``docs/schemas/*.json``, and tables of names.
 
-``python -m edgekd.cli.reference`` writes both from the commands and records themselves;
+``python -m edgekd.cli.reference`` makes them from the commands, records and tables themselves;
 ``--check`` writes nothing, names what is out of date, and then ends with exit code 1.
 """
 
@@ -21,6 +21,7 @@ from rich.text import Text
 from typer.main import get_command
 
 from edgekd.cli.app import app
+from edgekd.cli.reference_tables import fill, markdown_table
 from edgekd.cli.schemas import OUTPUTS
 from edgekd.recordbase import Versioned
 from edgekd.records import ArtifactManifest, Measurement, RunManifest, TeacherManifest
@@ -93,7 +94,7 @@ def _section(path: str, command: Any) -> str:
         (_code(_argument_name(argument)), _default(argument), _plain(argument.help))
         for argument in arguments
     ]
-    parts.append(_table(("Argument", "Default", "Meaning"), rows))
+    parts.append(markdown_table(("Argument", "Default", "Meaning"), rows))
     parts.append(_options(path, command))
     schema = path.removeprefix("edgekd ").replace(" ", "-")
     known = [name for name in (schema, schema.split("-")[0]) if name in OUTPUTS]
@@ -114,7 +115,7 @@ def _options(path: str, command: Any) -> str:
         value = option.metavar or _value(hints.get(option.name, bool))
         rows.append((names, _code(value) if value else "", _default(option), _plain(option.help)))
     rows.append((", ".join(_code(n) for n in ("-h", "--help")), "", "", "Show help and exit."))
-    return _table(("Option", "Value", "Default", "Meaning"), rows)
+    return markdown_table(("Option", "Value", "Default", "Meaning"), rows)
 
 
 def _value(hint: Any) -> str:
@@ -160,40 +161,35 @@ def _code(text: str) -> str:
     return f"`{text}`"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table, without the columns that are empty in every row."""
-    if not rows:
-        return ""
-    used = [i for i in range(len(head)) if any(row[i] for row in rows)]
-    lines = [[head[i] for i in used], ["---"] * len(used)]
-    lines += [[row[i].replace("|", "\\|") for i in used] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def stale(docs: Path) -> list[str]:
     """Return what is out of date below a ``docs`` folder; nothing if all is as it should be."""
-    expected = pages()
     faults = []
-    for name, text in expected.items():
-        path = docs / name
+    for path, text in _expected(docs).items():
         if not path.is_file():
             faults.append(f"{path} is missing")
         elif path.read_text(encoding="utf-8") != text:
             faults.append(f"{path} is out of date")
-    return faults + [f"{path} is made by nothing" for path in _left_over(docs, expected)]
+    return faults + [f"{path} is made by nothing" for path in _left_over(docs)]
 
 
 def write(docs: Path) -> None:
-    """Write every generated file; remove schemas that nothing makes any more."""
-    expected = pages()
-    for name, text in expected.items():
-        atomic_write(docs / name, text)
-    for path in _left_over(docs, expected):
+    """Write every generated file and table; remove schemas that nothing makes any more."""
+    for path, text in _expected(docs).items():
+        atomic_write(path, text)
+    for path in _left_over(docs):
         path.unlink()
 
 
-def _left_over(docs: Path, expected: dict[str, str]) -> list[Path]:
-    return [p for p in sorted(docs.glob("schemas/*.json")) if f"schemas/{p.name}" not in expected]
+def _expected(docs: Path) -> dict[Path, str]:
+    """Return generated files, and hand-written pages with their tables filled."""
+    by_hand = [path for path in sorted(docs.glob("*.md")) if path.name != "cli.md"]
+    found = {path: fill(path.read_text(encoding="utf-8")) for path in by_hand}
+    return {**found, **{docs / name: text for name, text in pages().items()}}
+
+
+def _left_over(docs: Path) -> list[Path]:
+    known = pages()
+    return [p for p in sorted(docs.glob("schemas/*.json")) if f"schemas/{p.name}" not in known]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,11 +14,11 @@ from edgekd.summary import Row, Spread, headline, rows
 
 if TYPE_CHECKING:
     from edgekd.bench.devices import Device
-    from edgekd.records import Measurement, RunManifest, Verdict
+    from edgekd.records import Finding, Measurement, RunManifest, Verdict
     from edgekd.rundir import Artifact, Run
 
 #: Styles of verdicts; the word itself is always printed too.
-_STYLES = {"pass": "green", "fail": "bold red", "warn": "yellow"}
+_STYLES = {"pass": "green", "ok": "green", "fail": "bold red", "warn": "yellow"}
 
 
 def _table(*columns: str, right: Iterable[int] = (), title: str | None = None) -> Table:
@@ -198,12 +198,45 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     return table
 
 
+def finding_table(findings: Sequence[Finding]) -> Table:
+    """What the doctor found."""
+    table = _table("verdict", "check", "finding")
+    for finding in findings:
+        style = _STYLES[finding.status]
+        table.add_row(f"[{style}]{finding.status}[/]", finding.check, finding.message)
+    return table
+
+
 def recipe_table(recipes: Mapping[str, str]) -> Table:
     """The built-in recipes."""
     table = _table("recipe", "what it is")
     for name, summary in recipes.items():
         table.add_row(name, summary)
     return table
+
+
+def layers_table(title: str, layers: Mapping[str, Sequence[int]]) -> Table:
+    """The layers of one network with what they give for a sample."""
+    table = _table("layer", "shape", title=title)
+    for name, shape in layers.items():
+        table.add_row(name, _shape(shape))
+    return table
+
+
+def pairs_table(
+    pairs: Sequence[tuple[str, str]],
+    student: Mapping[str, Sequence[int]],
+    teacher: Mapping[str, Sequence[int]],
+) -> Table:
+    """Layers of student and teacher that go together."""
+    table = _table("student", "shape", "teacher", "shape", title="suggested pairs")
+    for ours, theirs in pairs:
+        table.add_row(ours, _shape(student[ours]), theirs, _shape(teacher[theirs]))
+    return table
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def device_table(devices: Sequence[Device]) -> Table:

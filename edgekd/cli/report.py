@@ -12,7 +12,7 @@ from edgekd.cli.output import DebugFlag, JsonFlag, QuietFlag, running
 
 def report(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Default: the newest run.")
+        str | None, typer.Argument(metavar="RUN", help="Default: the newest run.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The file to write. Default: report.html in the run.")

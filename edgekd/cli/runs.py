@@ -30,7 +30,7 @@ def list_(json: JsonFlag = False, quiet: QuietFlag = False, debug: DebugFlag = F
 @app.command("show")
 def show(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Default: the newest run.")
+        str | None, typer.Argument(metavar="RUN", help="Default: the newest run.")
     ] = None,
     json: JsonFlag = False,
     quiet: QuietFlag = False,

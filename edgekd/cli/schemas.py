@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgekd.errors import EdgekdError, RecipeError
-from edgekd.recordbase import Versioned
-from edgekd.records import ArtifactManifest, Measurement, RunManifest, Verdict
+from edgekd.recordbase import Record, Versioned
+from edgekd.records import ArtifactManifest, Finding, Measurement, RunManifest, Verdict
 
 
 class ErrorOutput(Versioned):
@@ -35,6 +35,12 @@ class DistillOutput(Versioned):
 
     run: str
     manifest: RunManifest
+
+
+class DoctorOutput(Versioned):
+    """``edgekd distill --dry-run``."""
+
+    findings: tuple[Finding, ...]
 
 
 class ExportedFile(ArtifactManifest):
@@ -83,9 +89,30 @@ class RecipeOutput(Versioned):
 
 
 class InitOutput(Versioned):
-    """``edgekd recipes init``."""
+    """``edgekd recipes init``: the path it wrote, or with ``--stdout`` the text."""
 
-    path: str
+    path: str | None = None
+    text: str | None = None
+
+
+class NetworkLayers(Record):
+    """The layers of one network that can be captured, in the order they run.
+
+    Attributes:
+        model: its name in the recipe.
+        layers: shapes without the batch axis, by name.
+    """
+
+    model: str
+    layers: dict[str, tuple[int, ...]]
+
+
+class LayersOutput(Versioned):
+    """``edgekd layers``."""
+
+    student: NetworkLayers
+    teacher: NetworkLayers
+    pairs: tuple[tuple[str, str], ...]
 
 
 class DevicesOutput(Versioned):
@@ -112,6 +139,7 @@ class RunOutput(Versioned):
 
 OUTPUTS: dict[str, type[Versioned]] = {
     "distill": DistillOutput,
+    "distill-dry-run": DoctorOutput,
     "export": ExportOutput,
     "benchmark": BenchmarkOutput,
     "check": CheckOutput,
@@ -119,6 +147,7 @@ OUTPUTS: dict[str, type[Versioned]] = {
     "recipes-list": RecipesOutput,
     "recipes-show": RecipeOutput,
     "recipes-init": InitOutput,
+    "layers": LayersOutput,
     "devices": DevicesOutput,
     "runs-list": RunsOutput,
     "runs-show": RunOutput,

@@ -58,7 +58,7 @@ def examine(
                 for batch in dry:
                     job.teacher(batch.inputs)
             findings += _teacher(job, job.teacher, teacher_before, fabric)
-        findings += _terms(players, dry, answers)
+        findings += _terms(players, dry, answers, fabric)
     finally:
         players.trainable.load_state_dict(before)
         players.optimizer.zero_grad()
@@ -89,7 +89,14 @@ def _teacher(
             status="ok",
             message="frozen, in eval mode; no parameter or buffer moved in two dry batches",
         )
-    yield _alignment(job, teacher, fabric)
+    if job.teacher_trained:
+        yield _alignment(job, teacher, fabric)
+    else:
+        yield Finding(
+            check="labels aligned",
+            status="warn",
+            message="not looked at: the teacher is not trained yet",
+        )
 
 
 def _alignment(job: Job, teacher: nn.Module, fabric: Fabric) -> Finding:
@@ -132,15 +139,18 @@ def _optimizers(players: Players) -> Iterator[Finding]:
     )
 
 
-def _terms(players: Players, dry: list[Batch], answers: list[Outputs | None]) -> Iterator[Finding]:
+def _terms(
+    players: Players, dry: list[Batch], answers: list[Outputs | None], fabric: Fabric
+) -> Iterator[Finding]:
     """Compare the terms' gradients on the student, and look for NaN and for constants."""
-    players.wrapped.train()
+    players.trainable.train()
     student = [p for p in players.trainable.student.parameters() if p.requires_grad]
     values: dict[str, list[float]] = {}
     norms: dict[str, float] = {}
     for batch, answer in zip(dry, answers, strict=True):
         torch.manual_seed(0)
-        terms = players.forward(batch, answer)
+        with fabric.autocast():  # not through Fabric's wrapper: it lets nobody else differentiate
+            terms = players.trainable(batch, answer)
         for name, term in terms.items():
             values.setdefault(name, []).append(term.item())
             norms[name] = norms.get(name, 0.0) + _norm(term, student) / len(dry)

@@ -7,7 +7,9 @@ there is a teacher to listen to.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -30,6 +32,48 @@ from edgekd.metrics.classification import accuracy
 from edgekd.records import Finding
 from edgekd.registry import table
 from edgekd.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything that is in place when training begins.
+
+    Attributes:
+        batches: the training batches.
+        state: the checkpoint to go on from.
+        players: networks and optimizers.
+        voice: the teacher's; None without one.
+    """
+
+    batches: TrainingBatches
+    state: Checkpoint
+    players: Players
+    voice: Voice | None
+
+
+@contextmanager
+def set_up(job: Job, fabric: Fabric, progress: Progress) -> Iterator[Stage]:
+    """Put everything in place, hooks on; afterwards take the hooks off."""
+    if job.teacher is not None:
+        freeze(job.teacher).to(fabric.device)
+    torch.manual_seed(derive_seed(job.seed, "losses"))
+    build_losses(job)
+    ours, theirs = job.captured()
+    batches = make_batches(job)
+    state = Checkpoint.load(job.checkpoint) or Checkpoint()
+    # The average is a copy of the student, so it is made before any hook is on.
+    average = make_average(job.student, job.train)
+    capture = Capture(job.student, ours, "student")
+    trainable = Trainable(job.student, job.terms, capture)
+    players = Players(trainable, job.train, fabric, state, average)
+    with capture.hooked(), teacher_voice(job, theirs, batches, fabric, progress) as voice:
+        yield Stage(batches, state, players, voice)
+
+
+def diagnose(job: Job, fabric: Fabric, progress: Progress) -> list[Finding]:
+    """Return what the doctor finds, without training."""
+    with set_up(job, fabric, progress) as stage:
+        return examine(job, stage.players, stage.voice, stage.batches, fabric)
 
 
 def fit(
@@ -56,30 +100,21 @@ def fit(
         UnknownNameError: a loss names a layer that is not there.
         RecipeError: the shapes of student and teacher do not suit a loss.
     """
-    if job.teacher is not None:
-        freeze(job.teacher).to(fabric.device)
-    torch.manual_seed(derive_seed(job.seed, "losses"))
-    build_losses(job)
-    ours, theirs = job.captured()
-    batches = make_batches(job)
-    state = Checkpoint.load(job.checkpoint) or Checkpoint()
-    # The average is a copy of the student, so it is made before any hook is on.
-    average = make_average(job.student, job.train)
-    capture = Capture(job.student, ours, "student")
-    trainable = Trainable(job.student, job.terms, capture)
-    players = Players(trainable, job.train, fabric, state, average)
-    steps = job.train.epochs * len(batches)
-    with capture.hooked(), teacher_voice(job, theirs, batches, fabric, progress) as voice:
+    with set_up(job, fabric, progress) as stage:
+        state = stage.state
         if doctor is not None and not state.epoch:
-            doctor(examine(job, players, voice, batches, fabric))
-        progress.started(job.phase, job.seed, steps, state.epoch * len(batches), job.train.epochs)
+            doctor(examine(job, stage.players, stage.voice, stage.batches, fabric))
+        length = len(stage.batches)
+        progress.started(
+            job.phase, job.seed, job.train.epochs * length, state.epoch * length, job.train.epochs
+        )
         while not state.finished:
             began = time.perf_counter()
-            line = _epoch(job, state.epoch, batches, players, voice, fabric, progress)
-            _validate(job, state, players.kept, line, fabric, time.perf_counter() - began)
+            line = _epoch(job, stage, fabric, progress)
+            _validate(job, state, stage.players.kept, line, fabric, time.perf_counter() - began)
             log(line)
             progress.epoch(line)
-            players.store(state)
+            stage.players.store(state)
             state.save(job.checkpoint)
     progress.finished()
     job.student.load_state_dict(state.best)
@@ -87,16 +122,14 @@ def fit(
     return state
 
 
-def _epoch(
-    job: Job,
-    epoch: int,
-    batches: TrainingBatches,
-    players: Players,
-    voice: Voice | None,
-    fabric: Fabric,
-    progress: Progress,
-) -> dict[str, Any]:
+def _epoch(job: Job, stage: Stage, fabric: Fabric, progress: Progress) -> dict[str, Any]:
     """Train for one epoch; return its line for the log."""
+    epoch, batches, players, voice = (
+        stage.state.epoch,
+        stage.batches,
+        stage.players,
+        stage.voice,
+    )
     players.wrapped.train()
     schedule = table("schedule").resolve(job.train.schedule)
     steps = job.train.epochs * len(batches)

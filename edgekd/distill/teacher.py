@@ -86,35 +86,65 @@ def obtain(session: Session, fabric: Fabric, progress: Progress) -> Teacher:
         ModelError: its weights do not fit the network.
         TamperedError: the kept teacher is not the one that its manifest names.
     """
-    recipe, dataset = session.recipe, session.dataset
-    spec = recipe.teacher[0]
-    model = build_teacher(spec, dataset, recipe.seed)
+    spec = session.recipe.teacher[0]
+    train = effective_train(session.recipe, spec)
+    model, score = _find(session, spec, train, progress)
+    if score is None and spec.weights is not None:
+        score = _score(model, session, fabric, epochs=0, seconds=0.0)
+    elif score is None:
+        score = _train(model, session, train, fabric, progress)
+        kept = _kept(session, spec, train)
+        _keep(model, kept, kept.name, spec, score)
+    return Teacher(freeze(model.to(fabric.device)), score)
+
+
+def at_hand(session: Session, fabric: Fabric, progress: Progress) -> tuple[nn.Module, bool]:
+    """Return the teacher as it is now, and whether it is trained; nothing is trained."""
+    spec = session.recipe.teacher[0]
+    train = effective_train(session.recipe, spec)
+    model, score = _find(session, spec, train, progress)
+    return freeze(model.to(fabric.device)), score is not None or spec.weights is not None
+
+
+def _find(
+    session: Session, spec: TeacherSpec, train: TrainSpec, progress: Progress
+) -> tuple[nn.Module, Score | None]:
+    """Build the teacher, with its weights where there are any, and its score where it is known."""
+    model = build_teacher(spec, session.dataset, session.recipe.seed)
     if spec.weights is not None:
         path = Path(spec.weights).expanduser()
         load_weights(model, path)
         progress.message(f"teacher {spec.model}: weights of {path}")
-        return Teacher(freeze(model), _score(model, session, fabric, epochs=0, seconds=0.0))
-    train = effective_train(recipe, spec)
-    key = teacher_key(recipe, spec, train, dataset)
-    kept = runs_root() / "teachers" / key
-    if (kept / "manifest.json").is_file():
-        score = _reuse(model, kept)
-        progress.message(f"teacher {spec.model}: trained before, reused ({kept})")
-        return Teacher(freeze(model.to(fabric.device)), score)
+        return model, None
+    kept = _kept(session, spec, train)
+    if not (kept / "manifest.json").is_file():
+        return model, None
+    score = _reuse(model, kept)
+    progress.message(f"teacher {spec.model}: trained before, reused ({kept})")
+    return model, score
+
+
+def _kept(session: Session, spec: TeacherSpec, train: TrainSpec) -> Path:
+    key = teacher_key(session.recipe, spec, train, session.dataset)
+    return runs_root() / "teachers" / key
+
+
+def _train(
+    model: nn.Module, session: Session, train: TrainSpec, fabric: Fabric, progress: Progress
+) -> Score:
+    seed = session.recipe.seed
     job = Job(
         phase="teacher",
-        seed=recipe.seed,
+        seed=seed,
         student=model,
         teacher=None,
         terms=label_terms((), train),
         train=train,
-        dataset=dataset,
-        checkpoint=session.checkpoint("teacher", recipe.seed),
+        dataset=session.dataset,
+        checkpoint=session.checkpoint("teacher", seed),
     )
     state = fit(job, fabric, progress, session.log)
-    score = _score(model, session, fabric, epochs=state.epoch, seconds=state.seconds)
-    _keep(model, kept, key, spec, score)
-    return Teacher(freeze(model), score)
+    return _score(model, session, fabric, epochs=state.epoch, seconds=state.seconds)
 
 
 def teacher_key(recipe: Recipe, spec: TeacherSpec, train: TrainSpec, dataset: Dataset) -> str:

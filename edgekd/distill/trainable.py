@@ -41,6 +41,7 @@ class Job:
         dataset: what to train on.
         checkpoint: where to keep what a resume needs.
         cache: read the teacher's answers from a cache, and repeat its views.
+        teacher_trained: False in a dry run whose teacher is yet to be trained.
         views_seed: the seed of the views of a cache, which students of other seeds share.
     """
 
@@ -54,6 +55,7 @@ class Job:
     checkpoint: Path
     cache: CacheSpec | None = None
     views_seed: int = 0
+    teacher_trained: bool = True
 
     def captured(self) -> tuple[list[str], list[str]]:
         """Return the layers of student and teacher that the losses ask for."""

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgekd.distill import stage
+from edgekd.distill import making, stage
 from edgekd.distill.progress import Progress
 from edgekd.distill.stage import distill
 from edgekd.errors import (
@@ -70,6 +70,7 @@ class TestAWholeRun:
         )
         assert set(manifest.files) == {
             "recipe.toml",
+            "doctor.json",
             "metrics.jsonl",
             "student.safetensors",
             "teacher.safetensors",
@@ -139,7 +140,7 @@ def test_the_teacher_never_moves(tiny: dict[str, Any], monkeypatch: pytest.Monke
     tiny["teacher"] = [{"model": "resnet8", "width": 0.25, "train": {"epochs": 1}}]
     tiny["train"]["epochs"] = 2
     seen: list[tuple[torch.nn.Module, dict[str, torch.Tensor]]] = []
-    original = stage.obtain
+    original = making.obtain
 
     def obtain(*args: Any) -> Any:
         teacher = original(*args)
@@ -147,7 +148,7 @@ def test_the_teacher_never_moves(tiny: dict[str, Any], monkeypatch: pytest.Monke
         seen.append((teacher.model, state))
         return teacher
 
-    monkeypatch.setattr(stage, "obtain", obtain)
+    monkeypatch.setattr(making, "obtain", obtain)
     distill(Recipe.from_dict(tiny))
     model, before = seen[0]
     assert any("running_mean" in name for name in before)
