@@ -35,7 +35,7 @@ NAMES = {
 #: Keys of an open table that are its own, by the kind of what it names.
 OWN_KEYS = {
     "source": ("source", "split"),
-    "model": ("model", "weights", "train", "cache"),
+    "model": ("model", "weights", "train", "cache", "fold"),
     "loss": ("name", "weight"),
     "augmentation": ("name",),
 }

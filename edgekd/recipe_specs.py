@@ -120,6 +120,9 @@ class TrainSpec(Table):
         augment: random augmentations of training batches, in order.
         mix: mixup or CutMix, after the augmentations.
         precision: Lightning Fabric's name, e.g. ``32-true`` or ``bf16-mixed``.
+        accumulate: batches whose gradients make one step; the step sees their weighted mean.
+        channels_last: keep images and convolutions channels last in memory: often faster.
+        compile: compile the student's forward pass with ``torch.compile``.
         accelerator: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads of PyTorch; 0 leaves PyTorch's own choice.
         seeds: one student for each; empty: the recipe's ``seed`` alone.
@@ -144,6 +147,9 @@ class TrainSpec(Table):
     augment: Annotated[tuple[AugmentSpec, ...], BeforeValidator(_named)] = ()
     mix: MixSpec | None = None
     precision: str = "32-true"
+    accumulate: Positive = 1
+    channels_last: bool = False
+    compile: bool = False
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = ()
@@ -169,10 +175,13 @@ class TeacherSpec(ModelSpec):
     Attributes:
         train: overrides of ``[train]`` for a teacher that the recipe trains itself.
         cache: compute its answers once and reuse them.
+        fold: fold BatchNorm into the convolutions of the frozen teacher while it teaches: faster,
+            and equal but for rounding. Only where no loss captures its layers.
     """
 
     train: dict[str, Any] = {}
     cache: Annotated[CacheSpec | None, BeforeValidator(_cache)] = None
+    fold: bool = False
 
 
 class LossSpec(OpenTable):

@@ -70,6 +70,7 @@ class TrainingBatches:
         self.normalise = Normalise(
             dataset.preprocess.mean, dataset.preprocess.std, dataset.sample_shape
         )
+        self.channels_last = train.channels_last
         self.mix = train.mix
         self.classes = len(dataset.classes)
         self._mixing: tuple[int, Any] = (-1, None)
@@ -87,6 +88,10 @@ class TrainingBatches:
         """
         full, rest = divmod(len(self.part), self.batch_size)
         return full + (1 if rest > 1 else 0)
+
+    def size(self, number: int) -> int:
+        """Return the number of samples in a batch of an epoch."""
+        return min(self.batch_size, len(self.part) - number * self.batch_size)
 
     def view_of(self, epoch: int) -> int:
         """Return which view of every sample an epoch shows."""
@@ -111,6 +116,8 @@ class TrainingBatches:
         inputs, targets = self._one_by_one(chosen, view, device)
         if self.mix is not None:
             inputs, targets = self._mixed(inputs, targets, chosen, view)
+        if self.channels_last and inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
         return Batch(inputs, targets, torch.from_numpy(chosen).to(device), view)
 
     def _one_by_one(

@@ -6,6 +6,7 @@ there is a teacher to listen to.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from edgekd.distill.features import Capture
 from edgekd.distill.players import Players, make_average
 from edgekd.distill.progress import Progress
 from edgekd.distill.schedules import with_warmup
-from edgekd.distill.trainable import Job, Trainable, build_losses, freeze
+from edgekd.distill.trainable import Job, Trainable, build_losses, freeze, set_layout
 from edgekd.distill.voice import Voice
 from edgekd.errors import TrainingError
 from edgekd.metrics.classification import accuracy
@@ -56,6 +57,10 @@ def set_up(job: Job, fabric: Fabric, progress: Progress) -> Iterator[Stage]:
     """Put everything in place, hooks on; afterwards take the hooks off."""
     if job.teacher is not None:
         freeze(job.teacher).to(fabric.device)
+    if job.train.channels_last:
+        for network in (job.student, job.teacher):
+            if network is not None:
+                set_layout(network, torch.channels_last)
     torch.manual_seed(derive_seed(job.seed, "losses"))
     build_losses(job)
     ours, theirs = job.captured()
@@ -64,7 +69,7 @@ def set_up(job: Job, fabric: Fabric, progress: Progress) -> Iterator[Stage]:
     # The average is a copy of the student, so it is made before any hook is on.
     average = make_average(job.student, job.train)
     capture = Capture(job.student, ours, "student")
-    trainable = Trainable(job.student, job.terms, capture)
+    trainable = Trainable(job.student, job.terms, capture, compiled=job.train.compile)
     players = Players(trainable, job.train, fabric, state, average)
     with capture.hooked(), teacher_voice(job, theirs, batches, fabric, progress) as voice:
         yield Stage(batches, state, players, voice)
@@ -104,7 +109,7 @@ def fit(
         state = stage.state
         if doctor is not None and not state.epoch:
             doctor(examine(job, stage.players, stage.voice, stage.batches, fabric))
-        length = len(stage.batches)
+        length = steps_an_epoch(job, stage.batches)
         progress.started(
             job.phase, job.seed, job.train.epochs * length, state.epoch * length, job.train.epochs
         )
@@ -117,6 +122,7 @@ def fit(
             stage.players.store(state)
             state.save(job.checkpoint)
     progress.finished()
+    set_layout(job.student, torch.contiguous_format)
     job.student.load_state_dict(state.best)
     job.student.eval()
     return state
@@ -124,48 +130,53 @@ def fit(
 
 def _epoch(job: Job, stage: Stage, fabric: Fabric, progress: Progress) -> dict[str, Any]:
     """Train for one epoch; return its line for the log."""
-    epoch, batches, players, voice = (
-        stage.state.epoch,
-        stage.batches,
-        stage.players,
-        stage.voice,
-    )
+    epoch, batches, players = stage.state.epoch, stage.batches, stage.players
     players.wrapped.train()
     schedule = table("schedule").resolve(job.train.schedule)
-    steps = job.train.epochs * len(batches)
+    steps = steps_an_epoch(job, batches)
     sums: dict[str, float] = dict.fromkeys([term.name for term in job.terms], 0.0)
-    seen = 0
-    rate = 0.0
+    seen, rate = 0, 0.0
     for number, batch in enumerate(batches.epoch(epoch, fabric.device)):
-        done = epoch * len(batches) + number
+        step, part = divmod(number, job.train.accumulate)
+        done = epoch * steps + step
         # Half a step in: neither the first nor the last step has a learning rate of 0.
-        at = (done + 0.5) / steps
+        at = (done + 0.5) / (job.train.epochs * steps)
         rate = job.train.learning_rate * with_warmup(schedule(at), at, job.train.warmup)
         players.set_learning_rate(rate)
         players.trainable.set_progress(at)
         # Dropout and the like follow from the step, as the views do.
-        torch.manual_seed(derive_seed(job.seed, "step", done))
-        teacher = None if voice is None else voice.answer(batch)
+        torch.manual_seed(derive_seed(job.seed, "step", done, part))
+        teacher = None if stage.voice is None else stage.voice.answer(batch)
         terms = players.forward(batch, teacher)
         total = torch.stack(list(terms.values())).sum()
         _check_finite(job, epoch, number, terms, total)
-        players.step(total)
+        first = step * job.train.accumulate
+        together = range(first, min(first + job.train.accumulate, len(batches)))
+        # A short last batch counts for its samples, not as a batch.
+        players.backward(total * (batches.size(number) / sum(map(batches.size, together))))
+        if number == together[-1]:
+            players.step()
+            progress.step()
         players.play(teacher)
         count = len(batch.targets)
         seen += count
         for name, value in terms.items():
             sums[name] += value.item() * count
-        progress.step()
     means = {name: value / seen for name, value in sums.items()}
     return {
         "phase": job.phase,
         "seed": job.seed,
         "epoch": epoch + 1,
-        "step": (epoch + 1) * len(batches),
+        "step": (epoch + 1) * steps,
         "loss": sum(means.values()),
         "terms": means,
         "learning_rate": rate,
     }
+
+
+def steps_an_epoch(job: Job, batches: TrainingBatches) -> int:
+    """Return the number of optimizer steps in an epoch."""
+    return math.ceil(len(batches) / job.train.accumulate)
 
 
 def _check_finite(job: Job, epoch: int, step: int, terms: dict[str, Tensor], total: Tensor) -> None:

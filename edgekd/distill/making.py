@@ -104,6 +104,7 @@ def make_job(session: Session, seed: int, teacher: nn.Module | None) -> Job:
         checkpoint=session.checkpoint(phase, seed),
         cache=recipe.teacher[0].cache,
         views_seed=recipe.seed,
+        fold=recipe.teacher[0].fold,
     )
 
 

@@ -93,9 +93,12 @@ class Players:
         terms: dict[str, Tensor] = self.wrapped(batch, teacher)
         return terms
 
-    def step(self, total: Tensor) -> None:
-        """Move the student and the losses' own parameters against the gradient of ``total``."""
+    def backward(self, total: Tensor) -> None:
+        """Add the gradient of ``total`` to what the next step moves against."""
         self.fabric.backward(total)
+
+    def step(self) -> None:
+        """Move the student and the losses' own parameters against the gradients so far."""
         if self.train.clip_norm:
             self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.train.clip_norm)
         self.optimizer.step()

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -76,14 +77,19 @@ def overview(recipe: Recipe | str | Path = "digits", *, overrides: Sequence[str]
     elif overrides:
         raise RunError("overrides go with a recipe's file or name, not with a Recipe")
     dataset = load_dataset(recipe.data)
-    found = []
-    useful = []
+    found: list[Layers] = []
+    candidates: list[dict[str, Shape]] = []
     for spec, where in ((recipe.student, "student"), (recipe.teacher[0], "teacher[0]")):
         model, shapes = _look(spec, dataset, where)
-        idle = {name for name, module in model.named_modules() if isinstance(module, _IDLE)}
         found.append(Layers(spec.model, shapes))
-        useful.append({name: shape for name, shape in shapes.items() if name not in idle})
-    return Overview(found[0], found[1], tuple(suggest_pairs(*useful)))
+        candidates.append(without_idle(model, shapes))
+    return Overview(found[0], found[1], tuple(suggest_pairs(*candidates)))
+
+
+def without_idle(model: nn.Module, layers: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Return the layers that compute something: no dropout, flattening, padding."""
+    idle = {name for name, module in model.named_modules() if isinstance(module, _IDLE)}
+    return {name: shape for name, shape in layers.items() if name not in idle}
 
 
 def _look(spec: ModelSpec, dataset: Dataset, where: str) -> tuple[nn.Module, dict[str, Shape]]:
@@ -114,8 +120,9 @@ def suggest_pairs(
         teacher: likewise.
 
     Example:
-        >>> student = {"a.0": (8, 8, 8), "a.1": (16, 4, 4)}
-        >>> suggest_pairs(student, {"b.0": (9, 8, 8), "b.1": (9, 8, 8), "b.2": (9, 4, 4)})
+        >>> student = {"a.0": (8, 8, 8), "a.1": (16, 4, 4), "a.2": (10,)}
+        >>> teacher = {"b.0": (9, 8, 8), "b.1": (9, 8, 8), "b.2": (9, 4, 4), "b.3": (10,)}
+        >>> suggest_pairs(student, teacher)
         [('a.0', 'b.1'), ('a.1', 'b.2')]
     """
     ours, theirs = block_ends(student), block_ends(teacher)
@@ -183,7 +190,8 @@ def block_ends(layers: Mapping[str, Shape]) -> list[str]:
     numbered = [name for name in layers if name in parents and re.search(r"\d", name)]
     blocks = _outermost(numbered)
     while len(blocks) == 1:  # one module around the whole network is no block of it
-        inner = _outermost([name for name in numbered if name.startswith(f"{blocks[0]}.")])
+        inside = f"{blocks[0]}."
+        inner = _outermost([n for n in numbered if re.search(rf"^{re.escape(inside)}.*\d", n)])
         if len(inner) < 2:
             break
         blocks = inner
@@ -203,6 +211,6 @@ def _last_of_runs(
     """Keep the last of neighbours with one key; sequences are all kept."""
     return [
         name
-        for name, following in zip(names, [*names[1:], None], strict=True)
+        for name, following in zip_longest(names, names[1:])
         if following is None or len(layers[name]) == 2 or keys[name] != keys[following]
     ]

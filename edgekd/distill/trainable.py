@@ -41,6 +41,7 @@ class Job:
         dataset: what to train on.
         checkpoint: where to keep what a resume needs.
         cache: read the teacher's answers from a cache, and repeat its views.
+        fold: fold BatchNorm into the teacher's convolutions.
         teacher_trained: False in a dry run whose teacher is yet to be trained.
         views_seed: the seed of the views of a cache, which students of other seeds share.
     """
@@ -55,6 +56,7 @@ class Job:
     checkpoint: Path
     cache: CacheSpec | None = None
     views_seed: int = 0
+    fold: bool = False
     teacher_trained: bool = True
 
     def captured(self) -> tuple[list[str], list[str]]:
@@ -71,7 +73,14 @@ class Trainable(nn.Module):
     parameters of losses beside those of the student.
     """
 
-    def __init__(self, student: nn.Module, terms: Sequence[Term], capture: Capture) -> None:
+    def __init__(
+        self,
+        student: nn.Module,
+        terms: Sequence[Term],
+        capture: Capture,
+        *,
+        compiled: bool = False,
+    ) -> None:
         """Register the student and the losses."""
         super().__init__()
         self.student = student
@@ -79,10 +88,12 @@ class Trainable(nn.Module):
         self.terms = tuple(terms)
         self.capture = capture
         self.last: Outputs | None = None
+        # In a tuple: a compiled module must not be registered as a second student.
+        self._run = (torch.compile(student) if compiled else student,)
 
     def forward(self, batch: Batch, teacher: Outputs | None) -> dict[str, Tensor]:
         """Return the weighted terms by name; ``last`` keeps the student's outputs, detached."""
-        logits = self.student(batch.inputs)
+        logits = self._run[0](batch.inputs)
         student = Outputs(logits, self.capture.take(), batch.mask, batch.indices)
         self.last = detached(student)
         return {
@@ -112,6 +123,14 @@ def freeze(teacher: nn.Module) -> nn.Module:
     """Switch a teacher to eval mode, for good, and take its gradients away."""
     teacher.requires_grad_(False)
     return teacher.eval()
+
+
+def set_layout(network: nn.Module, layout: torch.memory_format) -> None:
+    """Lay the weights of convolutions out in memory; other tensors stay as they are."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
 def build_losses(job: Job) -> None:

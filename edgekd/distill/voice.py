@@ -12,6 +12,8 @@ from torch import nn
 
 from edgekd.distill.batches import Batch
 from edgekd.distill.features import Capture
+from edgekd.distill.folding import folded
+from edgekd.errors import RecipeError
 from edgekd.losses.base import Outputs
 
 
@@ -46,8 +48,22 @@ class LiveVoice:
 
 
 @contextmanager
-def live(teacher: nn.Module, layers: list[str], fabric: Fabric) -> Iterator[LiveVoice]:
-    """Give the live voice of a teacher; its hooks come off at the end."""
+def live(
+    teacher: nn.Module, layers: list[str], fabric: Fabric, *, fold: bool = False
+) -> Iterator[LiveVoice]:
+    """Give the live voice of a teacher; its hooks come off at the end.
+
+    Raises:
+        RecipeError: the teacher is to be folded, but a loss captures its layers.
+        ModelError: it cannot be folded.
+    """
+    if fold and layers:
+        raise RecipeError(
+            "teacher[0].fold",
+            [f"a loss captures the layer {layers[0]!r}, and folding takes layers away"],
+        )
+    if fold:
+        teacher = folded(teacher)
     capture = Capture(teacher, layers, "teacher")
     with capture.hooked():
         yield LiveVoice(teacher, capture, fabric)
