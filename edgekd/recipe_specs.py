@@ -124,6 +124,8 @@ class TrainSpec(Table):
         channels_last: keep images and convolutions channels last in memory: often faster.
         compile: compile the student's forward pass with ``torch.compile``.
         accelerator: ``auto``, ``cpu`` or ``cuda``.
+        num_devices: processes that train together; each takes ``batch_size`` samples a step.
+        strategy: how they do it, by Lightning Fabric: ``auto``, ``ddp`` or ``fsdp`` (CUDA only).
         threads: CPU threads of PyTorch; 0 leaves PyTorch's own choice.
         seeds: one student for each; empty: the recipe's ``seed`` alone.
         baseline: also train each student without its teacher, same seed and same budget.
@@ -151,6 +153,8 @@ class TrainSpec(Table):
     channels_last: bool = False
     compile: bool = False
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    num_devices: Positive = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = ()
     baseline: bool = False

@@ -49,6 +49,9 @@ def distill(
     accelerator: Annotated[
         Accelerator | None, typer.Option(help="Where to train, instead of the recipe's choice.")
     ] = None,
+    num_devices: Annotated[
+        int | None, typer.Option(min=1, help="Processes that train together.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="One student with this seed, not the recipe's seeds.")
     ] = None,
@@ -66,6 +69,7 @@ def distill(
         from edgekd.cli.progress import make_progress
         from edgekd.cli.render import gain_line, run_table
         from edgekd.cli.schemas import DistillOutput
+        from edgekd.distill.following import follows
 
         if dry_run:
             _look(output, recipe, overrides or [], accelerator, seed)
@@ -78,9 +82,12 @@ def distill(
                 out=out,
                 resume=resume,
                 accelerator=None if accelerator is None else accelerator.value,
+                num_devices=num_devices,
                 seed=seed,
                 progress=progress,
             )
+        if follows():
+            return
         output.result(DistillOutput(run=str(run.path), manifest=run.manifest))
         output.show(run_table(run.manifest))
         output.line(gain_line(run) or NO_TWIN)

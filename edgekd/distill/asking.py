@@ -11,18 +11,22 @@ from lightning_fabric import Fabric
 from edgekd.distill.batches import TrainingBatches
 from edgekd.distill.cache import TeacherCache, cache_folder
 from edgekd.distill.progress import Progress
+from edgekd.distill.ranks import Ranks
 from edgekd.distill.trainable import Job
 from edgekd.distill.voice import Voice, live
 from edgekd.models.weights import state_sha256
 from edgekd.provenance import version
 
 
-def make_batches(job: Job) -> TrainingBatches:
+def make_batches(job: Job, fabric: Fabric) -> TrainingBatches:
     """Return the training batches of a job; with a cache, its views repeat."""
-    if job.cache is None:
-        return TrainingBatches(job.dataset, job.train, job.seed)
     return TrainingBatches(
-        job.dataset, job.train, job.seed, views=job.cache.views, views_seed=job.views_seed
+        job.dataset,
+        job.train,
+        job.seed,
+        views=0 if job.cache is None else job.cache.views,
+        views_seed=None if job.cache is None else job.views_seed,
+        ranks=Ranks.of(fabric),
     )
 
 

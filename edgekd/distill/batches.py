@@ -16,6 +16,7 @@ from torch import Tensor
 
 from edgekd.data.split import Dataset
 from edgekd.distill.mix import cutmix, draw, mixup, soft_targets
+from edgekd.distill.ranks import Ranks
 from edgekd.distill.views import Normalise, Views
 from edgekd.recipe import TrainSpec
 from edgekd.seeds import derive_seed
@@ -31,6 +32,7 @@ class Batch:
         indices: (N,) int64 positions in the training split.
         view: the number of the view that all samples are in.
         mask: (N, L) False at padding, for sequences; None otherwise.
+        total: samples in the whole batch, those of other processes among them.
     """
 
     inputs: Tensor
@@ -38,6 +40,7 @@ class Batch:
     indices: Tensor
     view: int = 0
     mask: Tensor | None = None
+    total: int = 0
 
 
 class TrainingBatches:
@@ -48,6 +51,7 @@ class TrainingBatches:
         train: batch size and augmentations.
         seed: of order and views.
         views: how many different views of a sample there are before they repeat; 0: one an epoch.
+        ranks: the processes that share each batch.
         views_seed: the seed of the views, where it is not that of the order: what a cache holds
             must not depend on the seed of one student.
     """
@@ -60,11 +64,13 @@ class TrainingBatches:
         *,
         views: int = 0,
         views_seed: int | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """Build the augmentations."""
         self.part = dataset.splits["train"]
         self.scale = dataset.preprocess.scale
-        self.batch_size = min(train.batch_size, len(self.part))
+        self.ranks = ranks or Ranks()
+        self.batch_size = min(train.batch_size * self.ranks.world, len(self.part))
         self.seed = seed
         self.number_of_views = views
         self.normalise = Normalise(
@@ -84,13 +90,14 @@ class TrainingBatches:
     def __len__(self) -> int:
         """Return the number of batches an epoch.
 
-        A last batch of one sample is left out: batch statistics of one sample are degenerate.
+        A last batch of one sample a process is left out: batch statistics of one sample are
+        degenerate.
         """
         full, rest = divmod(len(self.part), self.batch_size)
-        return full + (1 if rest > 1 else 0)
+        return full + (1 if rest >= 2 * self.ranks.world else 0)
 
     def size(self, number: int) -> int:
-        """Return the number of samples in a batch of an epoch."""
+        """Return the number of samples in a batch of an epoch, over all processes."""
         return min(self.batch_size, len(self.part) - number * self.batch_size)
 
     def view_of(self, epoch: int) -> int:
@@ -103,7 +110,10 @@ class TrainingBatches:
         order = random.permutation(len(self.part))
         for step in range(len(self)):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield self.batch(chosen, self.view_of(number), device)
+            start, end = self.ranks.share(len(chosen))
+            batch = self.batch(chosen[start:end], self.view_of(number), device)
+            batch.total = len(chosen)
+            yield batch
 
     def batch(self, chosen: np.ndarray, view: int, device: torch.device) -> Batch:
         """Return one view of these samples.
@@ -118,7 +128,8 @@ class TrainingBatches:
             inputs, targets = self._mixed(inputs, targets, chosen, view)
         if self.channels_last and inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return Batch(inputs, targets, torch.from_numpy(chosen).to(device), view)
+        indices = torch.from_numpy(chosen).to(device)
+        return Batch(inputs, targets, indices, view, total=len(chosen))
 
     def _one_by_one(
         self, chosen: np.ndarray, view: int, device: torch.device

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgekd import provenance
+from edgekd.distill.following import follows
 from edgekd.distill.progress import Progress
 from edgekd.distill.session import Session
 from edgekd.errors import TrainingError
@@ -22,13 +23,14 @@ def report_findings(session: Session, progress: Progress, findings: Sequence[Fin
     """
     for finding in findings:
         progress.message(f"doctor: {finding.status:4} {finding.check}: {finding.message}")
-    write_record(
-        session.path / FILE,
-        Diagnosis(
-            findings=tuple(findings),
-            provenance=provenance.collect(seed=session.recipe.seed),
-        ),
-    )
+    if not follows():
+        write_record(
+            session.path / FILE,
+            Diagnosis(
+                findings=tuple(findings),
+                provenance=provenance.collect(seed=session.recipe.seed),
+            ),
+        )
     stop_if_failed(session.recipe.train.doctor, findings)
 
 

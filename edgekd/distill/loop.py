@@ -64,12 +64,14 @@ def set_up(job: Job, fabric: Fabric, progress: Progress) -> Iterator[Stage]:
     torch.manual_seed(derive_seed(job.seed, "losses"))
     build_losses(job)
     ours, theirs = job.captured()
-    batches = make_batches(job)
+    batches = make_batches(job, fabric)
     state = Checkpoint.load(job.checkpoint) or Checkpoint()
     # The average is a copy of the student, so it is made before any hook is on.
     average = make_average(job.student, job.train)
     capture = Capture(job.student, ours, "student")
-    trainable = Trainable(job.student, job.terms, capture, compiled=job.train.compile)
+    trainable = Trainable(
+        job.student, job.terms, capture, compiled=job.train.compile, fabric=fabric
+    )
     players = Players(trainable, job.train, fabric, state, average)
     with capture.hooked(), teacher_voice(job, theirs, batches, fabric, progress) as voice:
         yield Stage(batches, state, players, voice)
@@ -117,10 +119,11 @@ def fit(
             began = time.perf_counter()
             line = _epoch(job, stage, fabric, progress)
             _validate(job, state, stage.players.kept, line, fabric, time.perf_counter() - began)
-            log(line)
             progress.epoch(line)
             stage.players.store(state)
-            state.save(job.checkpoint)
+            if fabric.is_global_zero:
+                log(line)
+                state.save(job.checkpoint)
     progress.finished()
     set_layout(job.student, torch.contiguous_format)
     job.student.load_state_dict(state.best)
@@ -145,7 +148,8 @@ def _epoch(job: Job, stage: Stage, fabric: Fabric, progress: Progress) -> dict[s
         players.set_learning_rate(rate)
         players.trainable.set_progress(at)
         # Dropout and the like follow from the step, as the views do.
-        torch.manual_seed(derive_seed(job.seed, "step", done, part))
+        torch.manual_seed(derive_seed(job.seed, "step", done, part, batches.ranks.rank))
+        players.trainable.loss_seed = derive_seed(job.seed, "loss", done, part)
         teacher = None if stage.voice is None else stage.voice.answer(batch)
         terms = players.forward(batch, teacher)
         total = torch.stack(list(terms.values())).sum()
@@ -157,8 +161,8 @@ def _epoch(job: Job, stage: Stage, fabric: Fabric, progress: Progress) -> dict[s
         if number == together[-1]:
             players.step()
             progress.step()
-        players.play(teacher)
-        count = len(batch.targets)
+        players.play()
+        count = batch.total
         seen += count
         for name, value in terms.items():
             sums[name] += value.item() * count

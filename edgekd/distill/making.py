@@ -51,11 +51,16 @@ def torch_settings(threads: int) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-def make(session: Session, accelerator: Accelerator | None, progress: Progress) -> Run:
-    """Train everything that is not trained yet, then write what the other stages read."""
+def make(session: Session, fabric: Fabric, progress: Progress) -> Run:
+    """Train everything that is not trained yet, then write what the other stages read.
+
+    Args:
+        session: the run in the making.
+        fabric: launched; only its first process writes.
+        progress: who watches.
+    """
     began = time.perf_counter()
     train = session.recipe.train
-    fabric = make_fabric(train, accelerator)
     with torch_settings(train.threads):
         teacher = obtain(session, fabric, progress)
         students = [
@@ -66,14 +71,19 @@ def make(session: Session, accelerator: Accelerator | None, progress: Progress) 
             _student(session, seed, None, fabric, progress)[1]
             for seed in (session.recipe.seeds if train.baseline else ())
         ]
-        return _finish(session, teacher, students, baselines, fabric, began)
+        run = Run(session.path, session.manifest)
+        if fabric.is_global_zero:
+            run = _finish(session, teacher, students, baselines, fabric, began)
+        fabric.barrier()
+        return run
 
 
 def make_fabric(train: TrainSpec, accelerator: Accelerator | None) -> Fabric:
     """Return Lightning Fabric as the recipe wants it, or on another accelerator."""
     return Fabric(
         accelerator=accelerator or train.accelerator,
-        devices=1,
+        devices=train.num_devices,
+        strategy=train.strategy,
         precision=train.precision,  # type: ignore[arg-type]
     )
 

@@ -106,9 +106,12 @@ class Players:
         if self.average is not None:
             self.average.update_parameters(self.trainable.student)
 
-    def play(self, teacher: Outputs | None) -> None:
-        """Let the opponents answer the student's outputs of this step."""
-        ours = self.trainable.last
+    def play(self) -> None:
+        """Let the opponents answer the student's outputs of this step.
+
+        They see the whole batch in every process, so their gradients need no averaging.
+        """
+        ours, teacher = self.trainable.last, self.trainable.heard
         if not self.opponents or ours is None or teacher is None:
             return
         self._let_play(True)

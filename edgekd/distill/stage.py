@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
 from edgekd.data.load import load_dataset
 from edgekd.distill import session as sessions
-from edgekd.distill.making import Accelerator, look, make
+from edgekd.distill.following import follows
+from edgekd.distill.making import Accelerator, look, make, make_fabric
 from edgekd.distill.progress import Progress
 from edgekd.distill.session import run_lock
 from edgekd.distill.teacher import effective_train
@@ -27,6 +29,7 @@ def distill(
     out: str | Path | None = None,
     resume: str | Path | None = None,
     accelerator: Accelerator | None = None,
+    num_devices: int | None = None,
     seed: int | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -38,6 +41,7 @@ def distill(
         out: the folder of the run; default: a new one under ``runs``.
         resume: an interrupted run to go on with; its own recipe holds.
         accelerator: where to train, instead of the recipe's choice.
+        num_devices: processes that train together, instead of the recipe's number.
         seed: one student with this seed, instead of the recipe's seeds.
         progress: who watches.
 
@@ -53,31 +57,58 @@ def distill(
         StorageError: the disk is full or read-only.
         MissingDeviceError: the accelerator is not there.
     """
-    progress = progress or Progress()
+    progress = (progress if not follows() else None) or Progress()
     if resume is not None:
         run = Run.open(resume, allow_incomplete=True)
         if run.manifest.status == "complete":
             progress.message(f"{run.path} is complete already; nothing to do")
             return Run.open(run.path)
-        _check_accelerator(accelerator or run.recipe.train.accelerator)
-        progress.run(run.path)
-        with run_lock(run.path):
-            going_on = sessions.reopen(run, lambda found: load_dataset(found.data))
-            progress.message(f"resuming {run.path}")
-            return make(going_on, accelerator, progress)
+        return _launch(run.recipe, run.path, accelerator, num_devices, progress, resuming=True)
     extra = [] if seed is None else [f"seed={seed}", f"train.seeds=[{seed}]"]
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(recipe, [*overrides, *extra], options=True)
     elif overrides or extra:
         raise RunError("overrides and seed go with a recipe's file or name, not with a Recipe")
     effective_train(recipe, recipe.teacher[0])
-    _check_accelerator(accelerator or recipe.train.accelerator)
-    path = sessions.new_path(recipe, None if out is None else Path(out))
-    resolved = recipe
-    begun = sessions.begin(path, recipe, lambda: load_dataset(resolved.data))
-    progress.run(path)
-    with run_lock(path):
-        return make(begun, accelerator, progress)
+    if num_devices is not None:
+        train = recipe.train.model_copy(update={"num_devices": num_devices})
+        recipe = recipe.model_copy(update={"train": train})
+    # A process that follows is told the folder of its leader.
+    path = Path() if follows() else sessions.new_path(recipe, None if out is None else Path(out))
+    return _launch(recipe, path, accelerator, num_devices, progress, resuming=False)
+
+
+def _launch(
+    recipe: Recipe,
+    path: Path,
+    accelerator: Accelerator | None,
+    num_devices: int | None,
+    progress: Progress,
+    *,
+    resuming: bool,
+) -> Run:
+    """Load the data, begin or reopen the run, start the other processes, and train."""
+    train = recipe.train
+    if num_devices is not None:
+        train = train.model_copy(update={"num_devices": num_devices})
+    _check_accelerator(accelerator or train.accelerator)
+    fabric = make_fabric(train, accelerator)
+    with ExitStack() as held:
+        if not follows():
+            # Before the others start: what is wrong with data or folder is said once.
+            dataset = load_dataset(recipe.data)
+            if not resuming:
+                sessions.begin(path, recipe, lambda: dataset)
+            progress.run(path)
+            held.enter_context(run_lock(path))
+            if resuming:
+                progress.message(f"resuming {path}")
+        fabric.launch()
+        path = Path(fabric.broadcast(str(path)))
+        if follows():
+            dataset = load_dataset(recipe.data)
+        run = Run.open(path, allow_incomplete=True)
+        return make(sessions.reopen(run, lambda _: dataset), fabric, progress)
 
 
 def examine(

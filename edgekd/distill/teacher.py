@@ -94,7 +94,8 @@ def obtain(session: Session, fabric: Fabric, progress: Progress) -> Teacher:
     elif score is None:
         score = _train(model, session, train, fabric, progress)
         kept = _kept(session, spec, train)
-        _keep(model, kept, kept.name, spec, score)
+        if fabric.is_global_zero:
+            _keep(model, kept, kept.name, spec, score)
     return Teacher(freeze(model.to(fabric.device)), score)
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from edgekd.data.split import Dataset
 from edgekd.distill.batches import Batch
 from edgekd.distill.features import Capture, shapes_of
+from edgekd.distill.ranks import gathered, gathered_targets
 from edgekd.losses.base import Facts, Loss, Outputs
 from edgekd.recipe import CacheSpec, TrainSpec
 from edgekd.schedule import Schedule, value_at
@@ -80,6 +82,7 @@ class Trainable(nn.Module):
         capture: Capture,
         *,
         compiled: bool = False,
+        fabric: Fabric | None = None,
     ) -> None:
         """Register the student and the losses."""
         super().__init__()
@@ -87,18 +90,30 @@ class Trainable(nn.Module):
         self.losses = nn.ModuleList(term.loss for term in terms)
         self.terms = tuple(terms)
         self.capture = capture
+        self.fabric = fabric
+        self.loss_seed = 0
+        self.heard: Outputs | None = None
         self.last: Outputs | None = None
         # In a tuple: a compiled module must not be registered as a second student.
         self._run = (torch.compile(student) if compiled else student,)
 
     def forward(self, batch: Batch, teacher: Outputs | None) -> dict[str, Tensor]:
-        """Return the weighted terms by name; ``last`` keeps the student's outputs, detached."""
+        """Return the weighted terms by name.
+
+        ``last`` keeps the student's outputs of the whole batch, detached; ``heard`` the teacher's.
+        """
         logits = self._run[0](batch.inputs)
-        student = Outputs(logits, self.capture.take(), batch.mask, batch.indices)
+        ours = Outputs(logits, self.capture.take(), batch.mask, batch.indices)
+        student = gathered(self.fabric, ours, batch.total)
+        theirs = None if teacher is None else gathered(self.fabric, teacher, batch.total)
+        targets = gathered_targets(self.fabric, batch)
         self.last = detached(student)
+        self.heard = theirs
+        # What losses draw (negatives) is the same in every process; dropout is not.
+        torch.manual_seed(self.loss_seed)
         return {
             term.name: value_at(term.weight, term.loss.progress)
-            * term.loss(student, teacher, batch.targets)
+            * term.loss(student, theirs, targets)
             for term in self.terms
         }
 
