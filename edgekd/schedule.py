@@ -81,7 +81,7 @@ def as_value(value: object) -> float | Schedule:
     """
     try:
         if isinstance(value, Mapping | Schedule):
-            return Schedule.model_validate(value)
+            return Schedule.model_validate(value, strict=True)
         return _NUMBER.validate_python(value)
     except ValidationError as error:
         faults = [": ".join(map(str, (*item["loc"], item["msg"]))) for item in error.errors()]
@@ -95,7 +95,7 @@ def _weight(value: Any, _: Any) -> float | Schedule:
     """Decide by its form what a value is meant to be, so that each fault is told once."""
     if isinstance(value, Mapping | Schedule):
         fields = value.model_dump() if isinstance(value, Schedule) else value
-        return WeightSchedule.model_validate(fields)
+        return WeightSchedule.model_validate(fields, strict=True)
     return _NUMBER_FROM_0.validate_python(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from edgekd.errors import RunError
-from edgekd.storage import atomic_write
+from edgekd.storage import atomic_file
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Checkpoint:
     best: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint, whole or not at all.
+        """Write the checkpoint, whole or not at all; the one before it stays beside it.
 
         Raises:
             StorageError: the disk is full or read-only; the checkpoint before it stays.
@@ -53,21 +54,41 @@ class Checkpoint:
         # Through memory: on a full disk torch.save fails with an error of its own zip writer.
         buffer = io.BytesIO()
         torch.save(asdict(self), buffer)
-        atomic_write(path, buffer.getvalue())
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+            if path.exists():
+                path.replace(previous(path))
 
     @classmethod
-    def load(cls, path: Path) -> Checkpoint | None:
-        """Read a checkpoint; None where there is none yet.
+    def load(cls, path: Path, say: Callable[[str], None] = lambda _: None) -> Checkpoint | None:
+        """Read the newest checkpoint that is whole; None where there is none yet.
+
+        Args:
+            path: where the newest stands.
+            say: is told when the newest is damaged and the one before it is used.
 
         Raises:
-            RunError: it is damaged.
+            RunError: what there is is damaged.
         """
-        if not path.exists():
+        candidates = [found for found in (path, previous(path)) if found.exists()]
+        for candidate in candidates:
+            try:
+                loaded = torch.load(candidate, map_location="cpu", weights_only=True)
+                found = cls(**loaded)
+            except Exception as error:  # torch raises many kinds for a damaged file
+                say(f"the checkpoint {candidate} is damaged ({type(error).__name__})")
+                continue
+            if candidate != path:
+                say(f"going on from the one before it, after epoch {found.epoch}")
+            return found
+        if not candidates:
             return None
-        try:
-            return cls(**torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise RunError(
-                f"the checkpoint {path} is damaged ({type(error).__name__})",
-                hint="Remove it to train this network again from its start.",
-            ) from error
+        raise RunError(
+            f"the checkpoint {path} is damaged, and so is the one before it",
+            hint="Remove both to train this network again from its start.",
+        )
+
+
+def previous(path: Path) -> Path:
+    """Return where the checkpoint before the newest stands."""
+    return path.with_suffix(".previous.pt")

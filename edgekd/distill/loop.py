@@ -65,7 +65,7 @@ def set_up(job: Job, fabric: Fabric, progress: Progress) -> Iterator[Stage]:
     build_losses(job)
     ours, theirs = job.captured()
     batches = make_batches(job, fabric)
-    state = Checkpoint.load(job.checkpoint) or Checkpoint()
+    state = Checkpoint.load(job.checkpoint, progress.message) or Checkpoint()
     # The average is a copy of the student, so it is made before any hook is on.
     average = make_average(job.student, job.train)
     capture = Capture(job.student, ours, "student")

@@ -16,6 +16,7 @@ from edgekd.distill.making import Accelerator, look, make, make_fabric
 from edgekd.distill.progress import Progress
 from edgekd.distill.session import run_lock
 from edgekd.distill.teacher import effective_train
+from edgekd.distill.terms import student_terms
 from edgekd.errors import MissingDeviceError, RunError
 from edgekd.recipe import Recipe
 from edgekd.records import Finding
@@ -70,6 +71,7 @@ def distill(
     elif overrides or extra:
         raise RunError("overrides and seed go with a recipe's file or name, not with a Recipe")
     effective_train(recipe, recipe.teacher[0])
+    student_terms(recipe.loss, recipe.train)  # a fault of a loss is said before anything trains
     if num_devices is not None:
         train = recipe.train.model_copy(update={"num_devices": num_devices})
         recipe = recipe.model_copy(update={"train": train})

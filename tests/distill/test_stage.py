@@ -49,6 +49,18 @@ class Recorder(Progress):
         self.lines.append(line)
 
 
+class StopAfter(Progress):
+    """Ctrl-C after an epoch."""
+
+    def __init__(self, phase: str, epoch: int) -> None:
+        self.at = (phase, epoch + 1)
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        # The line of an epoch comes before its checkpoint: stop in the one after.
+        if (line["phase"], line["epoch"]) == self.at:
+            raise KeyboardInterrupt
+
+
 class TestAWholeRun:
     def test_manifest(self, tiny_run: Run) -> None:
         manifest = Run.open(tiny_run.path).manifest
@@ -372,6 +384,58 @@ class TestInterrupted:
         keys = [(line["phase"], line["epoch"]) for line in resumed.metrics()]
         assert keys == [(line["phase"], line["epoch"]) for line in whole.metrics()]
         assert (tmp_path / "other-runs" / "latest").resolve() == resumed.path.resolve()
+
+    def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+        self, tiny: dict[str, Any], tmp_path: Path
+    ) -> None:
+        whole = distill(Recipe.from_dict(tiny), out=tmp_path / "whole")
+        stopped = tmp_path / "stopped"
+        with pytest.raises(KeyboardInterrupt):
+            distill(Recipe.from_dict(tiny), out=stopped, progress=StopAfter("student", 2))
+        newest = stopped / "checkpoints" / "student-0.pt"
+        newest.write_bytes(newest.read_bytes()[:-100])
+        watch = Recorder()
+        resumed = distill(resume=stopped, progress=watch)
+        assert sha256_file(resumed.student_path) == sha256_file(whole.student_path)
+        assert any("student-0.pt is damaged" in text for text in watch.messages)
+        assert any("after epoch 1" in text for text in watch.messages)
+        keys = [(line["phase"], line["epoch"]) for line in resumed.metrics()]
+        assert len(keys) == len(set(keys))
+
+    def test_both_checkpoints_damaged(self, tiny: dict[str, Any], tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            distill(Recipe.from_dict(tiny), out=tmp_path / "r", progress=StopAfter("student", 2))
+        for path in (tmp_path / "r" / "checkpoints").glob("student-0*.pt"):
+            path.write_bytes(b"nothing")
+        with pytest.raises(RunError, match="and so is the one before it"):
+            distill(resume=tmp_path / "r")
+
+    @pytest.mark.slow
+    def test_killed_at_ten_random_moments(self, tiny: dict[str, Any], tmp_path: Path) -> None:
+        """One run, killed again and again, with a cache, memories, opponents and an average."""
+        tiny["train"] |= {"epochs": 12, "ema": 0.9, "augment": ["affine"], "accumulate": 2}
+        tiny["teacher"][0]["cache"] = True
+        tiny["loss"] += [{"name": "crd", "negatives": 64, "dim": 16}, {"name": "adversarial"}]
+        path = tmp_path / "tiny.toml"
+        path.write_text(dump_toml(tiny))
+        whole = distill(path, out=tmp_path / "whole")
+        random = np.random.default_rng(0)
+        code = SLOW.replace("distill(sys.argv[1], out=sys.argv[2]", "distill(resume=sys.argv[2]")
+        kills = 0
+        with start(path, tmp_path / "killed") as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.kill()
+        while kills < 10:
+            command = [sys.executable, "-c", code, str(path), str(tmp_path / "killed")]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdout is not None
+                process.stdout.readline()
+                time.sleep(float(random.uniform(0.0, 0.15)))
+                process.kill()
+            kills += 1
+        resumed = distill(resume=tmp_path / "killed")
+        assert sha256_file(resumed.student_path) == sha256_file(whole.student_path)
 
     def test_a_changed_recipe_is_not_resumed(
         self, tiny: dict[str, Any], tiny_run: Run, tmp_path: Path
