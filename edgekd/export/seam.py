@@ -27,6 +27,8 @@ _log = logging.getLogger("edgekd.export")
 IGNORED: tuple[tuple[str, type[Warning]], ...] = (
     (r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning),
     (r"Warning: Enabling `experimental_preserve_all_tensors`", UserWarning),
+    (r"The tensor attribute", UserWarning),
+    (r"_check_is_size will be removed", FutureWarning),
 )
 
 #: Signs in a vendor's message -> what to do. The first that fits is taken.

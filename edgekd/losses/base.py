@@ -103,7 +103,7 @@ class Loss(nn.Module):
         Args:
             student: with gradients.
             teacher: without gradients; None only where ``needs_teacher`` is False.
-            target: (N,) class indices.
+            target: (N,) class indices; (N, C) probabilities where samples are mixed.
 
         Returns:
             A scalar: the mean over the samples (or the tokens that are no padding) of the batch.

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgekd.errors import EdgekdError
-from edgekd.losses.base import Loss, Outputs
+from edgekd.losses.base import Loss, Outputs, valid
+from edgekd.losses.logit_rows import label_rows, token_mask
 
 
 class CrossEntropy(Loss):
@@ -16,14 +17,16 @@ class CrossEntropy(Loss):
 
     .. math:: -\sum_c q_c \log p_c, \quad q_c = (1 - \epsilon) [c = y] + \epsilon / C
 
-    with :math:`p` the student's softmax (at temperature 1), averaged over the samples.
+    with :math:`p` the student's softmax (at temperature 1), averaged over the samples, or over the
+    tokens that are no padding.
     Smoothing: Szegedy et al., "Rethinking the Inception Architecture", 2016,
     https://arxiv.org/abs/1512.00567
 
     Args:
         label_smoothing: :math:`\epsilon`, at least 0 and below 1.
 
-    Shapes: logits (N, C) and target (N,), gives a scalar.
+    Shapes: logits (N, C) and target (N,), or with tokens (N, L, C) and (N, L); target of the
+    logits' shape where samples are mixed; gives a scalar, computed in float32 at least.
 
     Example (-log(exp(2) / (exp(2) + 1)) = 0.126928):
         >>> import torch
@@ -44,6 +47,9 @@ class CrossEntropy(Loss):
 
     def forward(self, student: Outputs, teacher: Outputs | None, target: Tensor) -> Tensor:
         """Return the mean cross-entropy; see `Loss.forward`."""
-        return functional.cross_entropy(
-            student.logits.float(), target, label_smoothing=self.label_smoothing
-        )
+        mask = token_mask(student)
+        rows = valid(student.logits, mask)
+        wanted = label_rows(target, student.logits, mask, "cross-entropy")
+        if wanted.is_floating_point():
+            wanted = wanted.to(rows.dtype)
+        return functional.cross_entropy(rows, wanted, label_smoothing=self.label_smoothing)

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from edgekd.errors import EdgekdError
-from edgekd.losses.base import Loss, Outputs, require_teacher, valid
-from edgekd.losses.standardise import standardised
+from edgekd.losses.base import Facts, Loss, Outputs, valid
+from edgekd.losses.logit_rows import check_logits, pair
 from edgekd.schedule import Schedule, as_value
 
 
@@ -76,10 +76,11 @@ class KD(Loss):
         self.temperature = check_temperature(temperature)
         self.standardise = standardise
 
+    def build(self, facts: Facts) -> None:
+        """Check that the logits can be compared; see `Loss.build`."""
+        check_logits(facts, "kd")
+
     def forward(self, student: Outputs, teacher: Outputs | None, target: Tensor) -> Tensor:
         """Return the loss; see `Loss.forward`."""
-        known = require_teacher(teacher, "kd")
-        ours, theirs = student.logits, known.logits
-        if self.standardise:
-            ours, theirs = standardised(ours), standardised(theirs)
-        return kd_loss(ours, theirs, temperature=self.now(self.temperature), mask=student.mask)
+        rows = pair(student, teacher, "kd", standardise=self.standardise)
+        return kd_loss(*rows, temperature=self.now(self.temperature))

@@ -21,6 +21,8 @@ TINY: dict[str, dict[str, Any]] = {
     "mobilenetv2": {"width": 0.25, "head": 64},
     "ds-cnn": {"width": 0.25},
     "mlp": {"hidden": [16, 8]},
+    "vit": {"depth": 2, "dim": 16, "heads": 2},
+    "gru": {"hidden": 16},
 }
 
 
@@ -75,6 +77,17 @@ def test_the_same_seed_gives_the_same_weights(name: str) -> None:
         ("ds-cnn", {}, 12, (1, 49, 10), 24_908 - 1_152 - 576),
         ("mlp", {"hidden": [32, 16]}, 10, (1, 8, 8), 65 * 32 + 33 * 16 + 17 * 10),
         ("mlp", {"hidden": []}, 3, (7,), 8 * 3),
+        # Patches and positions, then a block: norms, four projections, two linear layers.
+        (
+            "vit",
+            {"depth": 3, "dim": 32, "heads": 4, "patch": 2, "expansion": 4},
+            10,
+            (1, 8, 8),
+            5 * 32 + 16 * 32 + 3 * (4 * 32 + 4 * 33 * 32 + 33 * 128 + 129 * 32) + 64 + 330,
+        ),
+        # Three gates, each with weights for input and state and two biases.
+        ("gru", {"hidden": 24}, 5, (1, 8, 8), 72 * (8 + 24 + 2) + 72 * (24 + 24 + 2) + 25 * 5),
+        ("gru", {"hidden": 24, "layers": 1}, 5, (20, 3), 72 * (3 + 24 + 2) + 25 * 5),
     ],
 )
 def test_parameter_counts_are_the_published_ones(
@@ -122,6 +135,11 @@ def test_mobilenetv2_halves_large_images_five_times_and_small_ones_less() -> Non
         ("ds-cnn", {"layers": 0}, CIFAR, "layers is 0"),
         ("mlp", {"hidden": [0]}, CIFAR, "hidden is 0"),
         ("resnet20", {"shortcut": "C"}, CIFAR, "shortcut is 'C'"),
+        ("vit", {"heads": 3}, CIFAR, "dim is 64, heads is 3"),
+        ("vit", {"patch": 0}, CIFAR, "patch is 0"),
+        ("vit", {}, (20, 3), r"takes images \(C, H, W\)"),
+        ("gru", {}, (7,), r"takes sequences \(L, D\)"),
+        ("gru", {"layers": 0}, CIFAR, "layers is 0"),
     ],
 )
 def test_options_that_cannot_be(
@@ -133,6 +151,8 @@ def test_options_that_cannot_be(
     assert caught.value.hint
 
 
+# nn.GRU's list of weights, which torch.export sees assigned.
+@pytest.mark.filterwarnings("ignore:The tensor attribute:UserWarning")
 @pytest.mark.parametrize("name", MODELS.names)
 def test_torch_export_keeps_the_batch_free_and_the_numbers(name: str) -> None:
     torch.manual_seed(0)
