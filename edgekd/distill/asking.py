@@ -46,7 +46,7 @@ def teacher_voice(
     if job.teacher is None:
         yield None
         return
-    with live(job.teacher, layers, fabric, fold=job.fold) as voice:
+    with live(job.teacher, layers, fabric, job.example(), fold=job.fold) as voice:
         if job.cache is None:
             yield voice
         else:

@@ -40,7 +40,9 @@ class Capture:
                 raise UnknownNameError(f"layer of the {role}", module_name, modules)
             self._wanted.append((name, modules[module_name], index))
         self.role = role
-        self._found: dict[str, Tensor] = {}
+        self._model = model
+        self._found: dict[str, tuple[Tensor, int]] = {}
+        self._copied: set[str] = set()
 
     @contextmanager
     def hooked(self) -> Iterator[Capture]:
@@ -56,9 +58,25 @@ class Capture:
                 handle.remove()
             self._found.clear()
 
+    def rehearse(self, example: Tensor) -> None:
+        """Run once, to learn which outputs the network changes in place afterwards.
+
+        A residual ``out += x`` or a ReLU in place writes over the very tensor that was captured.
+        Such outputs are copied from then on.
+
+        Args:
+            example: (N, *sample_shape).
+        """
+        with evaluating(self._model), torch.no_grad(), self.hooked():
+            self._model(example)
+            self._copied = {name for name, kept in self._found.items() if _changed(*kept)}
+
     def _keep(self, name: str, index: int | None) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            self._found[name] = _tensor(output, name, index, self.role)
+            found = _tensor(output, name, index, self.role)
+            if name in self._copied:
+                found = found.clone()
+            self._found[name] = (found, found._version)
 
         return hook
 
@@ -66,7 +84,8 @@ class Capture:
         """Return what the last forward pass left, and forget it.
 
         Raises:
-            ModelError: a module did not run, e.g. a head that is used in training only.
+            ModelError: a module did not run, e.g. a head that is used in training only, or its
+                output was changed in place after it was captured.
         """
         missing = [name for name, _, _ in self._wanted if name not in self._found]
         if missing:
@@ -74,9 +93,21 @@ class Capture:
                 f"the {self.role}'s layer {missing[0]!r} did not run in its forward pass",
                 hint="Choose a layer that every forward pass goes through: edgekd layers",
             )
-        found = dict(self._found)
+        changed = [name for name, kept in self._found.items() if _changed(*kept)]
+        if changed:
+            raise ModelError(
+                f"the {self.role} changes the output of its layer {changed[0]!r} in place, "
+                "after it was captured",
+                hint="Capture the layer after it, or take the inplace=True out.",
+            )
+        found = {name: value for name, (value, _) in self._found.items()}
         self._found.clear()
         return found
+
+
+def _changed(value: Tensor, version: int) -> bool:
+    """Say whether a tensor was written to since it had this version."""
+    return value._version != version
 
 
 def _split(name: str) -> tuple[str, int | None]:
@@ -123,14 +154,18 @@ def shapes_of(
     Returns:
         Shapes without the batch axis: by name, and of the logits.
     """
-    with evaluating(model), torch.no_grad(), Capture(model, names, role).hooked() as capture:
+    capture = Capture(model, names, role)
+    capture.rehearse(example)
+    with evaluating(model), torch.no_grad(), capture.hooked():
         logits = model(example)
         found = capture.take()
     return {name: tuple(value.shape[1:]) for name, value in found.items()}, tuple(logits.shape[1:])
 
 
 def capturable(model: nn.Module, example: Tensor) -> dict[str, tuple[int, ...]]:
-    """Return every module that ran and gave one tensor, with its shape without the batch axis.
+    """Return every module that ran and gave tensors, with their shapes without the batch axis.
+
+    A module with several outputs stands there once for each, as ``name[1]``.
 
     Args:
         model: the network; its mode is put back.
@@ -143,6 +178,12 @@ def capturable(model: nn.Module, example: Tensor) -> dict[str, tuple[int, ...]]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor):
                 found[name] = tuple(output.shape[1:])
+            elif isinstance(output, tuple | list):
+                found.update(
+                    (f"{name}[{index}]", tuple(value.shape[1:]))
+                    for index, value in enumerate(output)
+                    if isinstance(value, Tensor)
+                )
 
         return hook
 

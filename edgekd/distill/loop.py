@@ -73,6 +73,7 @@ def set_up(job: Job, fabric: Fabric, progress: Progress) -> Iterator[Stage]:
         job.student, job.terms, capture, compiled=job.train.compile, fabric=fabric
     )
     players = Players(trainable, job.train, fabric, state, average)
+    capture.rehearse(job.example().to(fabric.device))
     with capture.hooked(), teacher_voice(job, theirs, batches, fabric, progress) as voice:
         yield Stage(batches, state, players, voice)
 

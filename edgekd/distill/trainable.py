@@ -66,6 +66,11 @@ class Job:
         pairs = [term.loss.layers() for term in self.terms]
         return [n for ours, _ in pairs for n in ours], [n for _, theirs in pairs for n in theirs]
 
+    def example(self) -> Tensor:
+        """Return two samples, not augmented, for dry runs."""
+        part = self.dataset.splits["train"]
+        return torch.from_numpy(self.dataset.normalised("train", np.arange(min(2, len(part)))))
+
 
 class Trainable(nn.Module):
     """Everything with gradients in one module, and one forward through all of it.
@@ -156,7 +161,7 @@ def build_losses(job: Job) -> None:
         RecipeError: the shapes do not suit a loss.
     """
     part = job.dataset.splits["train"]
-    example = torch.from_numpy(job.dataset.normalised("train", np.arange(min(2, len(part)))))
+    example = job.example()
     ours, theirs = job.captured()
     device = next((p.device for p in job.student.parameters()), example.device)
     student, logits = shapes_of(job.student, ours, example.to(device), "student")

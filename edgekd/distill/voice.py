@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from edgekd.distill.batches import Batch
 from edgekd.distill.features import Capture
@@ -49,7 +49,7 @@ class LiveVoice:
 
 @contextmanager
 def live(
-    teacher: nn.Module, layers: list[str], fabric: Fabric, *, fold: bool = False
+    teacher: nn.Module, layers: list[str], fabric: Fabric, example: Tensor, *, fold: bool = False
 ) -> Iterator[LiveVoice]:
     """Give the live voice of a teacher; its hooks come off at the end.
 
@@ -65,5 +65,6 @@ def live(
     if fold:
         teacher = folded(teacher)
     capture = Capture(teacher, layers, "teacher")
+    capture.rehearse(example.to(fabric.device))
     with capture.hooked():
         yield LiveVoice(teacher, capture, fabric)
