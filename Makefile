@@ -36,6 +36,7 @@ test-full: lint
 
 docs: install
 	$(BIN)/python -m edgekd.cli.reference
+	$(BIN)/python -m tests.losses.support
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -105,8 +105,8 @@ def fit(
 
     Raises:
         TrainingError: a term of the loss is not finite; the last checkpoint stays.
-        UnknownNameError: a loss names a layer that is not there.
-        RecipeError: the shapes of student and teacher do not suit a loss.
+        RecipeError: a loss names a layer that is not there, or the shapes of student and teacher
+            do not suit it.
     """
     with set_up(job, fabric, progress) as stage:
         state = stage.state

@@ -15,6 +15,7 @@ from edgekd.data.split import Dataset
 from edgekd.distill.batches import Batch
 from edgekd.distill.features import Capture, shapes_of
 from edgekd.distill.ranks import gathered, gathered_targets
+from edgekd.errors import RecipeError, UnknownNameError
 from edgekd.losses.base import Facts, Loss, Outputs
 from edgekd.recipe import CacheSpec, TrainSpec
 from edgekd.schedule import Schedule, value_at
@@ -157,9 +158,9 @@ def build_losses(job: Job) -> None:
     """Show every loss the shapes it works with, so that it can make its adapters.
 
     Raises:
-        UnknownNameError: a loss names a layer that is not there.
-        RecipeError: the shapes do not suit a loss.
+        RecipeError: a loss names a layer that is not there, or the shapes do not suit it.
     """
+    check_layers(job)
     part = job.dataset.splits["train"]
     example = job.example()
     ours, theirs = job.captured()
@@ -172,3 +173,27 @@ def build_losses(job: Job) -> None:
     facts = Facts(student, teacher, logits, teacher_logits, len(part))
     for term in job.terms:
         term.loss.build(facts)
+
+
+def check_layers(job: Job) -> None:
+    """Look every layer up that a loss asks for, and say which loss asks in vain.
+
+    Raises:
+        RecipeError: names the loss, the layer, and the closest ones there are.
+    """
+    faults = []
+    for term in job.terms:
+        ours, theirs = term.loss.layers()
+        for network, names, role in (
+            (job.student, ours, "student"),
+            (job.teacher, theirs, "teacher"),
+        ):
+            if network is None:
+                continue
+            for name in names:
+                try:
+                    Capture(network, [name], role)
+                except UnknownNameError as error:
+                    faults.append(f"{term.name}: {error.message}. {error.hint}")
+    if faults:
+        raise RecipeError("loss", faults, hint="What there is: edgekd layers RECIPE")

@@ -1,0 +1,69 @@
+"""Every built-in recipe on the digits trains: shortened here, in full under ``slow``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from edgekd.distill.stage import distill
+from edgekd.losses import LOSSES
+from edgekd.recipe import Recipe, builtin_recipes
+from edgekd.rundir import Run
+
+NAMES = [name for name in builtin_recipes() if name.startswith("digits-")]
+RECIPES = pytest.mark.parametrize("name", NAMES)
+
+#: The teacher gets a few more epochs: the doctor refuses one that is no better than chance.
+SHORT = (
+    "train.epochs=2",
+    "data.split.train=200",
+    "teacher.0.train.epochs=6",
+)
+
+
+@pytest.fixture(scope="module")
+def shared_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("builtin")
+
+
+@pytest.fixture(autouse=True)
+def runs_folder(shared_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One runs folder for the module: recipes with the same teacher train it once."""
+    monkeypatch.setenv("EDGEKD_RUNS", str(shared_runs))
+    return shared_runs
+
+
+def check(run: Run) -> None:
+    """The run is whole, and every term of the recipe's loss took part."""
+    assert run.manifest.status == "complete"
+    assert run.verify() == []
+    lines = [line for line in run.metrics() if line["phase"] == "student"]
+    terms = {term.name for term in run.recipe.loss}
+    assert lines and all(set(line["terms"]) == terms for line in lines)
+    assert all(math.isfinite(value) for line in lines for value in line["terms"].values())
+    for term in terms:
+        assert len({line["terms"][term] for line in lines}) == len(lines), f"{term} is constant"
+
+
+def test_every_loss_is_in_a_recipe() -> None:
+    used = {term.name for name in builtin_recipes() for term in Recipe.load(name).loss}
+    missing = [row.name for row in LOSSES if row.name not in used]
+    assert not missing, f"no built-in recipe runs {', '.join(missing)}: add edgekd/recipes/digits-*"
+
+
+@RECIPES
+def test_runs_shortened(name: str) -> None:
+    check(distill(name, overrides=SHORT))
+
+
+@pytest.mark.slow
+@RECIPES
+def test_trains_in_a_minute(name: str) -> None:
+    """Seconds are those of the student's epochs; the teacher is shared and not counted."""
+    run = distill(name)
+    check(run)
+    for score in run.manifest.student_scores:
+        assert score.test_accuracy is not None and score.test_accuracy > 0.9
+        assert score.train_seconds is not None and score.train_seconds < 60.0
