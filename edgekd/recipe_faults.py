@@ -160,7 +160,9 @@ def _type_faults(where: str, hint: Any, value: Any) -> list[str]:
         return []
     try:
         # TOML writes tuples as arrays and knows no Path: lax, but a string is never a number.
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False))
+        adapter = TypeAdapter(
+            hint, config=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+        )
         adapter.validate_json(_json(value), strict=True)
     except ValidationError as error:
         return [f"{where}: {_sentence(error.errors()[0]['msg'])}{_shown(value)}"]

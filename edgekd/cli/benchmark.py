@@ -56,7 +56,7 @@ def benchmark(
             *(sources or ()), devices=device or None, threads=threads, out=out, say=output.say
         )
         output.result(BenchmarkOutput(measurements=tuple(measurements)))
-        output.show(measurement_table(measurements))
+        output.show(measurement_table(measurements, width=output.width))
         for remark in unknowns(measurements):
             output.line(remark)
         if any(m.status == "failed" for m in measurements):

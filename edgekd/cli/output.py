@@ -59,6 +59,11 @@ class Output:
             )
         return self._consoles[stderr]
 
+    @property
+    def width(self) -> int:
+        """The width of stdout in characters."""
+        return self.console(stderr=False).width
+
     def say(self, text: str) -> None:
         """Print a remark on stderr, unless quiet."""
         if not self.quiet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
 
 #: Styles of verdicts; the word itself is always printed too.
 _STYLES = {"pass": "green", "ok": "green", "fail": "bold red", "warn": "yellow"}
+
+
+#: From this width on every column of the summary fits.
+WIDE = 100
+
+#: Below these widths, columns of the summary are left out, the least telling first.
+_LEFT_OUT = {WIDE: {"params", "MACs"}, 86: {"p90 ms"}, 76: {"memory"}, 64: {"agree"}}
+
+#: The columns of the summary behind the model's name.
+_COLUMNS: dict[str, Callable[[Row], str]] = {
+    "size": lambda row: fmt.size(row.size_bytes),
+    "params": lambda row: fmt.count(row.parameters),
+    "MACs": lambda row: fmt.count(row.macs),
+    "p50 ms": lambda row: fmt.milliseconds(row.latency_p50_ms, unit=False),
+    "p90 ms": lambda row: fmt.milliseconds(row.latency_p90_ms, unit=False),
+    "memory": lambda row: fmt.size(row.peak_rss_bytes),
+    "accuracy": lambda row: fmt.percent(row.accuracy),
+    "agree": lambda row: fmt.percent(row.agreement),
+}
 
 
 def _table(*columns: str, right: Iterable[int] = (), title: str | None = None) -> Table:
@@ -73,41 +92,28 @@ def spread(values: Sequence[float]) -> str:
     return f"{fmt.percent(found.mean)} ± {found.sd * 100:.2f}"
 
 
-def summary_table(run: Run) -> Table:
+def summary_table(run: Run, *, width: int = WIDE) -> Table:
     """One row for each network and file of a run, on each device."""
-    return rows_table(rows(run))
+    return rows_table(rows(run), width=width)
 
 
-def rows_table(found: Sequence[Row]) -> Table:
-    """Draw rows of a summary."""
-    table = _table(
-        "model",
-        "size",
-        "params",
-        "MACs",
-        "p50 ms",
-        "p90 ms",
-        "memory",
-        "accuracy",
-        "agree",
-        right=range(1, 9),
-    )
+def rows_table(found: Sequence[Row], *, width: int = WIDE) -> Table:
+    """Draw rows of a summary; on a narrow terminal the least telling columns are left out.
+
+    Args:
+        found: the rows.
+        width: of the terminal, in characters.
+    """
+    too_wide = [columns for least, columns in _LEFT_OUT.items() if width < least]
+    shown = [column for column in _COLUMNS if column not in set().union(*too_wide)]
+    table = _table("model", *shown, right=range(1, len(shown) + 1))
+    table.columns[0].no_wrap = True
     several = len({row.device for row in found if row.device}) > 1
     for row in found:
         label = f"{row.name} @ {row.device}" if several and row.device else row.name
         if row.status in ("failed", "stale"):
             label += f" ({row.status})"
-        table.add_row(
-            label,
-            fmt.size(row.size_bytes),
-            fmt.count(row.parameters),
-            fmt.count(row.macs),
-            fmt.milliseconds(row.latency_p50_ms, unit=False),
-            fmt.milliseconds(row.latency_p90_ms, unit=False),
-            fmt.size(row.peak_rss_bytes),
-            fmt.percent(row.accuracy),
-            fmt.percent(row.agreement),
-        )
+        table.add_row(label, *(_COLUMNS[column](row) for column in shown))
     return table
 
 
@@ -142,9 +148,9 @@ def artifact_table(artifacts: Sequence[Artifact]) -> Table:
     return table
 
 
-def measurement_table(measurements: Sequence[Measurement]) -> Table:
+def measurement_table(measurements: Sequence[Measurement], *, width: int = WIDE) -> Table:
     """What was measured."""
-    return rows_table([_row(measurement) for measurement in measurements])
+    return rows_table([_row(measurement) for measurement in measurements], width=width)
 
 
 def _row(found: Measurement) -> Row:

@@ -62,7 +62,7 @@ def show(
         if found.manifest.status == "incomplete":
             output.line(f"incomplete; go on with it: edgekd distill --resume {found.path}")
             return
-        output.show(summary_table(found))
+        output.show(summary_table(found, width=output.width))
         output.line(f"run: {found.path}")
         page = found.path / "report.html"
         if page.exists():

@@ -133,7 +133,7 @@ def test_debug_shows_the_traceback(here: Path) -> None:
     assert "Traceback" in done.stderr
 
 
-@pytest.mark.parametrize("pause", [0.02, 0.3, 1.5, None])
+@pytest.mark.parametrize("pause", [0.5, 1.5, None])
 def test_interrupted(here: Path, tiny: dict[str, Any], pause: float | None) -> None:
     """Ctrl-C while importing, while loading, and (None) in the middle of training."""
     tiny["train"]["epochs"] = 5000
@@ -157,7 +157,7 @@ def test_interrupted(here: Path, tiny: dict[str, Any], pause: float | None) -> N
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == (130 if "interrupted" in said else -signal.SIGINT), said
-    assert "Traceback" not in said or pause == 0.02, said
+    assert "Traceback" not in said, said
     if pause is None:
         assert process.returncode == 130
         assert "edgekd distill --resume run" in said

@@ -272,7 +272,7 @@ class TestFaults:
     def test_nan_names_step_and_term_and_keeps_the_checkpoint(
         self, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        (tmp_path / "my_losses.py").write_text(
+        (tmp_path / "exploding_losses.py").write_text(
             "from edgekd.losses.base import Loss\n"
             "class Explodes(Loss):\n"
             "    calls = 0\n"
@@ -282,9 +282,11 @@ class TestFaults:
             "        return student.logits.square().mean() * scale\n"
         )
         monkeypatch.syspath_prepend(str(tmp_path))
-        tiny["loss"].append({"name": "my_losses:Explodes", "weight": 0.01})
+        tiny["loss"].append({"name": "exploding_losses:Explodes", "weight": 0.01})
         out = tmp_path / "run"
-        with pytest.raises(TrainingError, match=r"epoch 2, step \d+: my_losses:Explodes = nan"):
+        with pytest.raises(
+            TrainingError, match=r"epoch 2, step \d+: exploding_losses:Explodes = nan"
+        ):
             distill(Recipe.from_dict(tiny), out=out)
         kept = torch.load(out / "checkpoints" / "student-0.pt", weights_only=True)
         assert kept["epoch"] == 1

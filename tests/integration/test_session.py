@@ -26,6 +26,7 @@ validation = 1000
 
 [[teacher]]
 model = "resnet8"
+width = 0.5
 
 [student]
 model = "ds-cnn"
@@ -41,8 +42,8 @@ weight = 0.9
 
 [train]
 epochs = 2
-batch_size = 64
-learning_rate = 4e-3
+batch_size = 32
+learning_rate = 8e-3
 schedule = "one-cycle"
 threads = 1
 augment = ["flip"]
