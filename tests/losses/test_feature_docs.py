@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edgekd.distill.features import shapes_of
+from edgekd.distill.teacher import effective_train
 from edgekd.distill.terms import student_terms
 from edgekd.losses.base import Facts
 from edgekd.models.build import build
