@@ -16,9 +16,6 @@ from tests.docs.markdown import PAGES, README, REPOSITORY, anchors, blocks, inli
 COMMANDS = dict(commands(get_command(app)))
 GIVEN = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 
-#: Made by hand from a real report, and added when the pictures are taken.
-PICTURES = ("docs/images/report.png",)
-
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_relative_links_resolve(page: Path) -> None:
@@ -27,8 +24,6 @@ def test_relative_links_resolve(page: Path) -> None:
             continue
         name, _, anchor = link.partition("#")
         target = (page.parent / name).resolve() if name else page
-        if link in PICTURES and not target.exists():
-            continue
         assert target.exists(), f"{link} leads nowhere"
         if anchor:
             assert anchor in anchors(target), f"{link}: no such heading"
