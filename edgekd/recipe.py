@@ -62,7 +62,9 @@ class Recipe(Table):
     name: Annotated[str, Field(min_length=1)] = "run"
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataSpec = DataSpec()
-    teacher: Annotated[tuple[TeacherSpec, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    teacher: Annotated[
+        tuple[TeacherSpec, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=1)
+    ]
     student: ModelSpec
     loss: Annotated[tuple[LossSpec, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     train: TrainSpec = TrainSpec()

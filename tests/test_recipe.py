@@ -58,6 +58,7 @@ def test_several_faults_are_reported_in_one_go(tiny: dict[str, Any]) -> None:
         ("loss.1.temperature", "hot", "loss[1].temperature"),
         ("loss.0.weight", -1.0, "loss[0].weight"),
         ("teacher", [], "teacher"),
+        ("teacher", [{"model": "mlp"}, {"model": "mlp"}], "teacher"),
         ("loss", [], "loss"),
         ("loss", "kd", "loss"),
         ("data", 3, "data"),
