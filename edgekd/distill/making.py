@@ -22,6 +22,7 @@ from edgekd.data.split import Dataset
 from edgekd.distill.evaluate import predict
 from edgekd.distill.findings import report_findings
 from edgekd.distill.loop import diagnose, fit
+from edgekd.distill.memory import freed_memory_kept
 from edgekd.distill.progress import Progress
 from edgekd.distill.session import Session
 from edgekd.distill.teacher import Teacher, at_hand, obtain
@@ -42,7 +43,7 @@ Accelerator = Literal["auto", "cpu", "cuda"]
 def torch_settings(threads: int) -> Iterator[None]:
     """Leave the caller's generator and number of threads as they were."""
     before = torch.get_num_threads()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), freed_memory_kept():
         if threads:
             torch.set_num_threads(threads)
         try:
