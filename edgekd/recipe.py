@@ -22,17 +22,22 @@ from edgekd.errors import RecipeError
 from edgekd.recipe_specs import (
     AugmentSpec,
     BenchmarkSpec,
-    CacheSpec,
     DataSpec,
     ExportSpec,
-    LossSpec,
     MixSpec,
-    ModelSpec,
     SplitSpec,
     Table,
-    TeacherSpec,
     TrainSpec,
     as_tuple,
+)
+from edgekd.recipe_teaching import (
+    CacheSpec,
+    EnsembleSpec,
+    InputSpec,
+    LossSpec,
+    ModelSpec,
+    TeacherSpec,
+    TransformSpec,
 )
 from edgekd.toml import apply_overrides, dump_toml, read_toml
 
@@ -41,7 +46,9 @@ __all__ = [
     "BenchmarkSpec",
     "CacheSpec",
     "DataSpec",
+    "EnsembleSpec",
     "ExportSpec",
+    "InputSpec",
     "LossSpec",
     "MixSpec",
     "ModelSpec",
@@ -49,6 +56,7 @@ __all__ = [
     "SplitSpec",
     "TeacherSpec",
     "TrainSpec",
+    "TransformSpec",
     "builtin_recipes",
     "find_recipe",
 ]
@@ -62,9 +70,8 @@ class Recipe(Table):
     name: Annotated[str, Field(min_length=1)] = "run"
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataSpec = DataSpec()
-    teacher: Annotated[
-        tuple[TeacherSpec, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=1)
-    ]
+    teacher: Annotated[tuple[TeacherSpec, ...], BeforeValidator(as_tuple)] = ()
+    ensemble: EnsembleSpec = EnsembleSpec()
     student: ModelSpec
     loss: Annotated[tuple[LossSpec, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     train: TrainSpec = TrainSpec()

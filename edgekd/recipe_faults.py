@@ -15,6 +15,8 @@ from typing import Any, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from edgekd.errors import EdgekdError, MissingExtraError, UnknownNameError
+from edgekd.recipe_specs import AugmentSpec, DataSpec, OpenTable
+from edgekd.recipe_teaching import LossSpec, ModelSpec, TeacherSpec, TransformSpec
 from edgekd.registry import load_target, options_of, table
 
 #: key path -> kind of table; ``*`` runs over a list.
@@ -26,22 +28,31 @@ NAMES = {
     "train.optimizer": "optimizer",
     "train.schedule": "schedule",
     "train.augment.*.name": "augmentation",
+    "student.input.transforms.*.name": "transform",
+    "teacher.*.input.transforms.*.name": "transform",
     "teacher.*.train.optimizer": "optimizer",
     "teacher.*.train.schedule": "schedule",
     "export.*.target": "target",
     "export.*.quantize": "scheme",
 }
 
-#: Keys of an open table that are its own, by the kind of what it names.
-OWN_KEYS = {
-    "source": ("source", "split"),
-    "model": ("model", "weights", "train", "cache", "fold"),
-    "loss": ("name", "weight"),
-    "augmentation": ("name",),
+#: The open tables, by the pattern of the key that names what their other keys, the options, go to.
+OPEN: dict[str, type[OpenTable]] = {
+    "data.source": DataSpec,
+    "teacher.*.model": TeacherSpec,
+    "student.model": ModelSpec,
+    "loss.*.name": LossSpec,
+    "train.augment.*.name": AugmentSpec,
+    "student.input.transforms.*.name": TransformSpec,
+    "teacher.*.input.transforms.*.name": TransformSpec,
 }
 
 #: Parameters that edgekd passes itself, by kind; a recipe cannot set them.
-GIVEN = {"model": ("num_classes", "input_shape"), "augmentation": ("sample_shape",)}
+GIVEN = {
+    "model": ("num_classes", "input_shape"),
+    "augmentation": ("sample_shape",),
+    "transform": ("sample_shape",),
+}
 
 #: Sections with a check of their own: key path -> ``module:function(value) -> list of faults``.
 SECTIONS = {
@@ -95,15 +106,14 @@ def names(raw: Mapping[str, Any]) -> list[str]:
 def options(raw: Mapping[str, Any]) -> list[str]:
     """Check the options of every open table against the signature of what it names."""
     faults = []
-    for pattern, kind in NAMES.items():
-        if kind not in OWN_KEYS:
-            continue
+    for pattern, spec in OPEN.items():
+        kind, own = NAMES[pattern], list(spec.model_fields)
         parent_pattern, _, key = pattern.rpartition(".")
         for where, entry in _select(raw, parent_pattern):
             if isinstance(entry, str):
                 entry = {key: entry}
             if isinstance(entry, Mapping) and isinstance(entry.get(key), str):
-                faults += _options_at(where, kind, entry, entry[key])
+                faults += _options_at(where, kind, own, entry, entry[key])
     return faults
 
 
@@ -117,7 +127,9 @@ def sections(raw: Mapping[str, Any]) -> list[str]:
     return faults
 
 
-def _options_at(where: str, kind: str, entry: Mapping[str, Any], name: str) -> list[str]:
+def _options_at(
+    where: str, kind: str, own: list[str], entry: Mapping[str, Any], name: str
+) -> list[str]:
     try:
         factory = table(kind).resolve(name)
         parameters = options_of(factory, given_by_caller=GIVEN.get(kind, ()))
@@ -130,13 +142,13 @@ def _options_at(where: str, kind: str, entry: Mapping[str, Any], name: str) -> l
         return [f"{where}: {error.message}. {error.hint or ''}".rstrip()]
     except (TypeError, ValueError, NameError):  # no readable signature: the factory will judge
         return []
-    given = {key: value for key, value in entry.items() if key not in OWN_KEYS[kind]}
+    given = {key: value for key, value in entry.items() if key not in own}
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in _all_parameters(factory)):
         given = {key: value for key, value in given.items() if key in parameters}
     faults = []
     for key, value in given.items():
         if key not in parameters:
-            known = [*OWN_KEYS[kind], *parameters]
+            known = [*own, *parameters]
             faults.append(f"{where}.{key}: unknown key of {name!r}{_closest(key, known)}")
         elif key in hints:
             faults += _type_faults(f"{where}.{key}", hints[key], value)

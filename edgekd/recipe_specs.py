@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from edgekd.schedule import Weight
-
 Positive = Annotated[int, Field(gt=0)]
 Size = Annotated[float | int, Field(ge=0)]
 
@@ -56,17 +54,23 @@ class DataSpec(OpenTable):
     split: SplitSpec = SplitSpec()
 
 
-class AugmentSpec(OpenTable):
-    """``[[train.augment]]``: one random augmentation of training batches."""
-
-    name: str
-
-
-def _named(value: Any) -> Any:
+def named(value: Any) -> Any:
     """Let ``augment = ["flip"]`` stand for ``[[train.augment]] name = "flip"``."""
     if isinstance(value, list):
         return tuple({"name": item} if isinstance(item, str) else item for item in value)
     return value
+
+
+class AugmentSpec(OpenTable):
+    """``[[train.augment]]``: one random augmentation of training batches.
+
+    Attributes:
+        name: a row of the table of augmentations, or an import path.
+        input: which of the data's inputs is augmented; default: the one that the student takes.
+    """
+
+    name: str
+    input: str | None = None
 
 
 class MixSpec(Table):
@@ -79,25 +83,6 @@ class MixSpec(Table):
 
     kind: Literal["mixup", "cutmix"] = "mixup"
     alpha: Annotated[float, Field(gt=0)] = 0.2
-
-
-class CacheSpec(Table):
-    """``[teacher.cache]``, or ``cache = true``: the teacher's answers are computed once.
-
-    Attributes:
-        views: augmented views of each sample; epoch e shows view e modulo this number.
-        precision: of what is stored.
-        top_k: keep only the k largest probabilities; 0 keeps all logits.
-    """
-
-    views: Positive = 8
-    precision: Literal["fp16", "fp32"] = "fp16"
-    top_k: Annotated[int, Field(ge=0)] = 0
-
-
-def _cache(value: Any) -> Any:
-    """Let ``cache = true`` stand for an empty ``[teacher.cache]``."""
-    return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
 class TrainSpec(Table):
@@ -146,7 +131,7 @@ class TrainSpec(Table):
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
     patience: Annotated[int, Field(ge=0)] = 0
     select: Literal["best", "last"] = "best"
-    augment: Annotated[tuple[AugmentSpec, ...], BeforeValidator(_named)] = ()
+    augment: Annotated[tuple[AugmentSpec, ...], BeforeValidator(named)] = ()
     mix: MixSpec | None = None
     precision: str = "32-true"
     accumulate: Positive = 1
@@ -159,46 +144,6 @@ class TrainSpec(Table):
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = ()
     baseline: bool = False
     doctor: Literal["strict", "warn", "off"] = "strict"
-
-
-class ModelSpec(OpenTable):
-    """``[student]``: a network. Options go to its factory.
-
-    Attributes:
-        model: a name of the zoo, or an import path.
-        weights: safetensors or a state dict to start from.
-    """
-
-    model: str
-    weights: str | None = None
-
-
-class TeacherSpec(ModelSpec):
-    """``[[teacher]]``: a network that teaches.
-
-    Attributes:
-        train: overrides of ``[train]`` for a teacher that the recipe trains itself.
-        cache: compute its answers once and reuse them.
-        fold: fold BatchNorm into the convolutions of the frozen teacher while it teaches: faster,
-            and equal but for rounding. Only where no loss captures its layers.
-    """
-
-    train: dict[str, Any] = {}
-    cache: Annotated[CacheSpec | None, BeforeValidator(_cache)] = None
-    fold: bool = False
-
-
-class LossSpec(OpenTable):
-    """``[[loss]]``: one term of the student's loss. Options go to the loss.
-
-    Attributes:
-        name: a row of the table of losses, or an import path.
-        weight: what the term is multiplied with; there is no other weighting. A table, e.g.
-            ``{schedule = "linear", start = 0.0, end = 1.0}``, changes it while training.
-    """
-
-    name: str
-    weight: Weight = 1.0
 
 
 class ExportSpec(Table):

@@ -42,11 +42,13 @@ class Provenance(Record):
 
 
 class Preprocess(Record):
-    """How raw samples become network input: ``(raw * scale - mean[c]) / std[c]``.
+    """How raw samples become network input: ``(transforms(raw * scale) - mean[c]) / std[c]``.
 
     ``c`` runs over the first axis of a sample. One value in ``mean`` and ``std`` holds for all.
+    ``transforms`` are rows of the table of transforms with their options, in order.
     """
 
+    transforms: tuple[dict[str, Any], ...] = ()
     scale: float = 1.0
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
@@ -81,6 +83,21 @@ class ModelFacts(Record):
     sha256: Sha256 | None = None
 
 
+class Network(Record):
+    """How to build a network of a run again, and what it takes.
+
+    ``input`` names the data's input that it sees, ``sample_shape`` and ``preprocess`` what that
+    becomes for it, ``num_classes`` the number of its outputs.
+    """
+
+    model: str
+    options: dict[str, Any] = {}
+    num_classes: int
+    sample_shape: tuple[int, ...]
+    input: str = "input"
+    preprocess: Preprocess = Preprocess()
+
+
 class Score(Record):
     """What one trained network reached. Fractions of the split named."""
 
@@ -90,47 +107,6 @@ class Score(Record):
     test_accuracy: Fraction
     test_agreement: Fraction | None = None
     train_seconds: float | None = None
-
-
-class TeacherManifest(Versioned):
-    """``manifest.json`` of a kept teacher, in ``runs/teachers/KEY``."""
-
-    kind: Literal["teacher"] = "teacher"
-    status: Literal["complete"] = "complete"
-    key: str
-    model: str
-    score: Score
-    files: dict[str, FileRecord]
-    provenance: Provenance
-
-
-class ShardManifest(Versioned):
-    """The record of one shard of a teacher cache: one view of every training sample.
-
-    ``outputs`` names the file of each output by the name of the output.
-    """
-
-    kind: Literal["shard"] = "shard"
-    view: int
-    outputs: dict[str, str]
-    files: dict[str, FileRecord]
-
-
-class Finding(Record):
-    """One thing that the doctor looked at before training."""
-
-    check: str
-    status: Literal["ok", "warn", "fail"]
-    message: str
-    values: dict[str, float] = {}
-
-
-class Diagnosis(Versioned):
-    """``doctor.json`` of a run: what was found before the student's first epoch."""
-
-    kind: Literal["diagnosis"] = "diagnosis"
-    findings: tuple[Finding, ...]
-    provenance: Provenance
 
 
 class RunManifest(Versioned):
@@ -151,6 +127,7 @@ class RunManifest(Versioned):
     student: ModelFacts | None = None
     student_scores: tuple[Score, ...] = ()
     baseline_scores: tuple[Score, ...] = ()
+    networks: dict[str, Network] = {}
     files: dict[str, FileRecord] = {}
     parents: dict[str, str] = {}
     provenance: Provenance

@@ -23,6 +23,7 @@ from edgekd.errors import EdgekdError, MissingExtraError, UnknownNameError
 TABLES: dict[str, str] = {
     "loss": "edgekd.losses:LOSSES",
     "source": "edgekd.data:SOURCES",
+    "transform": "edgekd.data.transforms:TRANSFORMS",
     "model": "edgekd.models:MODELS",
     "augmentation": "edgekd.distill:AUGMENTATIONS",
     "optimizer": "edgekd.distill:OPTIMIZERS",

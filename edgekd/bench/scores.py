@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekd.data.load import load_dataset
+from edgekd.data.load import load_for_student
 from edgekd.errors import DataError, EdgekdError, MeasurementError
 from edgekd.metrics.classification import accuracy, agreement
 from edgekd.records import TensorSpec
@@ -62,7 +62,7 @@ def load_test_set(run: Run) -> TestSet:
     Raises:
         EdgekdError: it cannot be loaded, or is not what the run was trained with.
     """
-    dataset = load_dataset(run.recipe.data)
+    dataset = load_for_student(run.recipe)
     if run.manifest.data_sha256 not in (None, dataset.sha256):
         raise DataError("the data has changed since the run was distilled")
     part = dataset.splits[SPLIT]

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgekd.rundir import Run
-from edgekd.runtimes.torch import flat_outputs, restore
+from edgekd.runtimes.torch import flat_outputs, network_of, restore
 
 RUNTIME = "torch"
 VERSION = torch.__version__
@@ -43,5 +43,5 @@ def load(path: str, threads: int) -> tuple[Predict, list[dict[str, Any]]]:
             result = model(*(torch.from_numpy(np.asarray(array)) for array in arrays))
         return [tensor.numpy() for tensor in flat_outputs(result).values()]
 
-    shape = [None, *run.manifest.sample_shape]
+    shape = [None, *network_of(run, weights).sample_shape]
     return predict, [{"name": "input", "shape": shape, "dtype": "float32"}]

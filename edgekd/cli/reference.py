@@ -24,7 +24,8 @@ from edgekd.cli.app import app
 from edgekd.cli.reference_tables import fill, markdown_table
 from edgekd.cli.schemas import OUTPUTS
 from edgekd.recordbase import Versioned
-from edgekd.records import ArtifactManifest, Measurement, RunManifest, TeacherManifest
+from edgekd.records import ArtifactManifest, Measurement, RunManifest
+from edgekd.records_distill import TeacherManifest
 from edgekd.storage import atomic_write
 
 DOCS = Path(__file__).parents[2] / "docs"

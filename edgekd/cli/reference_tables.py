@@ -13,7 +13,7 @@ from inspect import Parameter
 from typing import Any
 
 from edgekd.recipe import builtin_recipes
-from edgekd.recipe_faults import GIVEN, OWN_KEYS
+from edgekd.recipe_faults import GIVEN, NAMES, OPEN
 from edgekd.registry import TABLES, options_of, table
 
 _MARK = re.compile(r"(<!-- names: (\S+) -->\n)(?:\|.*\n)*")
@@ -59,7 +59,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _options(kind: str, row: Any) -> str:
     """Return what a recipe may set, with defaults."""
-    if kind not in OWN_KEYS:
+    if kind not in {NAMES[pattern] for pattern in OPEN}:
         return ""
     options = options_of(row.load(), given_by_caller=GIVEN.get(kind, ()))
     return ", ".join(_option(parameter) for parameter in options.values())

@@ -14,7 +14,8 @@ from edgekd.summary import Row, Spread, headline, rows
 
 if TYPE_CHECKING:
     from edgekd.bench.devices import Device
-    from edgekd.records import Finding, Measurement, RunManifest, Verdict
+    from edgekd.records import Measurement, RunManifest, Verdict
+    from edgekd.records_distill import Finding
     from edgekd.rundir import Artifact, Run
 
 #: Styles of verdicts; the word itself is always printed too.

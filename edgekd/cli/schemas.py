@@ -6,7 +6,8 @@ from typing import Any
 
 from edgekd.errors import EdgekdError, RecipeError
 from edgekd.recordbase import Record, Versioned
-from edgekd.records import ArtifactManifest, Finding, Measurement, RunManifest, Verdict
+from edgekd.records import ArtifactManifest, Measurement, RunManifest, Verdict
+from edgekd.records_distill import Finding
 
 
 class ErrorOutput(Versioned):

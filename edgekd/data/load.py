@@ -13,13 +13,14 @@ from edgekd.data.check import check_batch, check_classes, check_structure
 from edgekd.data.cut import cut
 from edgekd.data.fingerprint import check_overlap, count_duplicates, data_sha256, digest_batch
 from edgekd.data.preprocess import Statistics
-from edgekd.data.split import SPLITS, Dataset, Indices, Part, Raw, RawData
+from edgekd.data.seen import seen_by
+from edgekd.data.split import SPLITS, Dataset, Indices, InputFacts, Part, Raw, RawData
 from edgekd.errors import DataError, EdgekdError
 from edgekd.records import Preprocess
 from edgekd.registry import options_of
 
 if TYPE_CHECKING:
-    from edgekd.recipe import DataSpec
+    from edgekd.recipe import DataSpec, Recipe
 
 
 def load_dataset(spec: DataSpec) -> Dataset:
@@ -38,7 +39,13 @@ def load_dataset(spec: DataSpec) -> Dataset:
     check_structure(raw, where)
     check_classes(raw.parts, raw.classes, where)
     splits = cut(raw.parts, spec.split, raw.classes)
-    digests, preprocess = _scan(splits, raw, where)
+    facts = {raw.input: InputFacts(raw.sample_shape, raw.preprocess, raw.scale), **raw.others}
+    digests: dict[str, list[bytes]] = {name: [] for name in SPLITS}
+    inputs = {
+        name: _scan(splits, known, where, None if name == raw.input else name, digests)
+        for name, known in facts.items()
+    }
+    preprocess = inputs[raw.input].preprocess or Preprocess()
     # The rest of train keeps its name: a copy between it and a given test split counts.
     check_overlap(splits, digests, raw.parts, where)
     return Dataset(
@@ -54,32 +61,59 @@ def load_dataset(spec: DataSpec) -> Dataset:
             preprocess=preprocess,
         ),
         duplicates=count_duplicates(digests),
+        input=raw.input,
+        inputs=inputs,
+        columns=raw.columns,
     )
 
 
+def load_for_student(recipe: Recipe) -> Dataset:
+    """Load a recipe's data as its student sees it: what files of it take, too.
+
+    Raises:
+        DataError: as `load_dataset`, or the student's input does not fit the data.
+    """
+    return seen_by(load_dataset(recipe.data), recipe.student.input, "student.input")
+
+
 def _scan(
-    splits: Mapping[str, Part], raw: RawData, where: str
-) -> tuple[dict[str, list[bytes]], Preprocess]:
-    """Read everything once: hash it, check it, and gather the statistics of train."""
-    digests: dict[str, list[bytes]] = {name: [] for name in SPLITS}
-    statistics = Statistics(raw.sample_shape[0])
-    scale = raw.scale
+    splits: Mapping[str, Part],
+    facts: InputFacts,
+    where: str,
+    other: str | None,
+    digests: dict[str, list[bytes]],
+) -> InputFacts:
+    """Read one input of everything: check it, gather the statistics of train, hash the first.
+
+    Args:
+        splits: what to read.
+        facts: what the source says of the input.
+        where: for messages.
+        other: the input's name where it is not the first.
+        digests: takes the hashes of the first input.
+    """
+    statistics = Statistics(facts.sample_shape[0])
+    scale = facts.scale
     for name in SPLITS:
         part = splits[name]
         for indices in part.batches():
-            batch = _read(part, indices, raw.sample_shape, f"{where}, {name}")
-            digests[name] += digest_batch(part, indices, batch)
+            batch = _read(part, indices, facts.sample_shape, f"{where}, {name}", other)
+            if other is None:
+                digests[name] += digest_batch(part, indices, batch)
             if scale is None:
                 scale = 1 / 255 if batch.dtype.kind == "u" else 1.0
-            if name == "train" and raw.preprocess is None:
+            if name == "train" and facts.preprocess is None:
                 statistics.add(batch)
-    return digests, raw.preprocess or statistics.preprocess(1.0 if scale is None else scale)
+    found = facts.preprocess or statistics.preprocess(1.0 if scale is None else scale)
+    return InputFacts(facts.sample_shape, found)
 
 
-def _read(part: Part, indices: Indices, shape: tuple[int, ...], where: str) -> Raw:
+def _read(
+    part: Part, indices: Indices, shape: tuple[int, ...], where: str, other: str | None
+) -> Raw:
     ids = tuple(part.ids[i] for i in indices)
     try:
-        batch = part.read(indices)
+        batch = part.read(indices, other)
     except EdgekdError:
         raise
     except Exception as error:

@@ -1,18 +1,19 @@
-"""From a job to its batches and to the voice of its teacher, live or cached."""
+"""From a job to its batches and to the voices of its teachers, live or cached."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from lightning_fabric import Fabric
 
-from edgekd.distill.batches import TrainingBatches
+from edgekd.distill.batches import Batch, TrainingBatches
 from edgekd.distill.cache import TeacherCache, cache_folder
 from edgekd.distill.progress import Progress
 from edgekd.distill.ranks import Ranks
-from edgekd.distill.trainable import Job
+from edgekd.distill.trainable import Answers, Job, example_of
+from edgekd.distill.tutor import Tutor
 from edgekd.distill.voice import Voice, live
 from edgekd.models.weights import state_sha256
 from edgekd.provenance import version
@@ -24,52 +25,75 @@ def make_batches(job: Job, fabric: Fabric) -> TrainingBatches:
         job.dataset,
         job.train,
         job.seed,
-        views=0 if job.cache is None else job.cache.views,
-        views_seed=None if job.cache is None else job.views_seed,
+        views=job.views,
+        views_seed=job.views_seed if job.views else None,
         ranks=Ranks.of(fabric),
+        others=[tutor.dataset.input for tutor in job.teachers],
     )
 
 
+class Voices:
+    """Everybody that the student listens to.
+
+    Args:
+        voices: by teacher.
+    """
+
+    def __init__(self, voices: Mapping[str, Voice]) -> None:
+        """Store the voices."""
+        self.voices = voices
+
+    def answer(self, batch: Batch) -> Answers:
+        """Return what each teacher says of a batch."""
+        return {name: voice.answer(batch) for name, voice in self.voices.items()}
+
+
 @contextmanager
-def teacher_voice(
-    job: Job, layers: list[str], batches: TrainingBatches, fabric: Fabric, progress: Progress
-) -> Iterator[Voice | None]:
-    """Give the voice of the job's teacher; None where it has none.
+def teacher_voices(
+    job: Job, batches: TrainingBatches, fabric: Fabric, progress: Progress
+) -> Iterator[Voices]:
+    """Give the voices of the job's teachers.
 
     Args:
         job: what is being trained.
-        layers: the teacher's layers that the losses ask for.
         batches: the training batches.
         fabric: device and precision.
         progress: told what is cached.
     """
-    if job.teacher is None:
-        yield None
-        return
-    with live(job.teacher, layers, fabric, job.example(), fold=job.fold) as voice:
-        if job.cache is None:
-            yield voice
-        else:
-            folder = cache_folder(_decides(job, layers))
-            yield TeacherCache(folder, job.cache, batches, voice, progress)
+    with ExitStack() as stack:
+        voices: dict[str, Voice] = {}
+        for tutor in job.teachers:
+            layers = job.captured_of(tutor.name)
+            example = example_of(tutor.dataset)
+            voice: Voice = stack.enter_context(live(tutor, layers, batches, fabric, example))
+            if tutor.cache is not None:
+                folder = cache_folder(_decides(job, tutor, layers))
+                # Every cache holds as many views as the student sees.
+                spec = tutor.cache.model_copy(update={"views": job.views})
+                voice = TeacherCache(folder, spec, batches, voice, progress)
+            voices[tutor.name] = voice
+        yield Voices(voices)
 
 
-def _decides(job: Job, layers: list[str]) -> dict[str, Any]:
+def _decides(job: Job, tutor: Tutor, layers: list[str]) -> dict[str, Any]:
     """Return all that decides a teacher's answers."""
-    if job.teacher is None or job.cache is None:
-        return {}
     train = job.train.model_dump(mode="json")
+    cache = {} if tutor.cache is None else tutor.cache.model_dump(mode="json")
     return {
-        "format": 1,
-        "teacher": state_sha256(job.teacher),
-        "network": repr(job.teacher),
+        "format": 2,
+        "teacher": state_sha256(tutor.model),
+        "network": repr(tutor.model),
         "data": job.dataset.sha256,
-        "preprocess": job.dataset.preprocess.model_dump(mode="json"),
+        "input": [job.dataset.input, tutor.dataset.input],
+        "preprocess": [
+            seen.preprocess.model_dump(mode="json") for seen in (job.dataset, tutor.dataset)
+        ],
+        "view": tutor.view,
         "augment": train["augment"],
         "mix": train["mix"],
         "kornia": version("kornia"),
         "views_seed": job.views_seed,
-        "cache": job.cache.model_dump(mode="json"),
+        "cache": {**cache, "views": job.views},
         "precision": job.train.precision,
         "layers": sorted(set(layers)),
     }

@@ -29,7 +29,7 @@ from edgekd.errors import RunError
 from edgekd.losses.base import Outputs
 from edgekd.recipe import CacheSpec
 from edgekd.recordfile import file_record, read_record, write_record
-from edgekd.records import ShardManifest
+from edgekd.records_distill import ShardManifest
 from edgekd.rundir import runs_root
 from edgekd.storage import atomic_file, process_lock, sha256_bytes
 

@@ -18,21 +18,21 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from edgekd.distill.asking import Voices
 from edgekd.distill.batches import Batch, TrainingBatches
 from edgekd.distill.evaluate import predict
 from edgekd.distill.players import Players
-from edgekd.distill.trainable import Job
-from edgekd.distill.voice import Voice
-from edgekd.losses.base import Outputs
+from edgekd.distill.trainable import Answers, Job
+from edgekd.distill.tutor import Reads, Tutor
 from edgekd.metrics.classification import accuracy
-from edgekd.records import Finding
+from edgekd.records_distill import Finding
 
 #: A term whose gradient is this many times smaller than the largest does next to nothing.
 FAINT = 1e-3
 
 
 def examine(
-    job: Job, players: Players, voice: Voice | None, batches: TrainingBatches, fabric: Fabric
+    job: Job, players: Players, voices: Voices, batches: TrainingBatches, fabric: Fabric
 ) -> list[Finding]:
     """Return what was found.
 
@@ -41,7 +41,7 @@ def examine(
     Args:
         job: what is about to be trained; its hooks are on.
         players: the optimizers.
-        voice: the teacher's, live or cached.
+        voices: of the teachers, live or cached.
         batches: the training batches.
         fabric: device and precision.
     """
@@ -49,15 +49,9 @@ def examine(
     before = copy.deepcopy(players.trainable.state_dict())
     try:
         findings = [*_optimizers(players)]
-        answers: list[Outputs | None] = [None] * len(dry)
-        if voice is not None:
-            answers = [voice.answer(batch) for batch in dry]
-        if job.teacher is not None:
-            teacher_before = copy.deepcopy(job.teacher.state_dict())
-            with torch.no_grad():
-                for batch in dry:
-                    job.teacher(batch.inputs)
-            findings += _teacher(job, job.teacher, teacher_before, fabric)
+        answers = [voices.answer(batch) for batch in dry]
+        for tutor in job.teachers:
+            findings += _teacher(tutor, Reads(tutor, batches), dry, fabric, alone=_alone(job))
         findings += _terms(players, dry, answers, fabric)
     finally:
         players.trainable.load_state_dict(before)
@@ -65,10 +59,21 @@ def examine(
     return findings
 
 
+def _alone(job: Job) -> bool:
+    """Say whether there is one teacher only, which then needs no name in what is found."""
+    return len(job.teachers) == 1
+
+
 def _teacher(
-    job: Job, teacher: nn.Module, before: dict[str, Tensor], fabric: Fabric
+    tutor: Tutor, reads: Reads, dry: list[Batch], fabric: Fabric, *, alone: bool
 ) -> Iterator[Finding]:
+    teacher = tutor.model
+    before = copy.deepcopy(teacher.state_dict())
+    with torch.no_grad():
+        for batch in dry:
+            teacher(reads(batch))
     after = teacher.state_dict()
+    who = "" if alone else f" ({tutor.name})"
     moved = [name for name, value in before.items() if not torch.equal(value, after[name])]
     awake = [name for name, module in teacher.named_modules() if module.training]
     learning = [name for name, p in teacher.named_parameters() if p.requires_grad]
@@ -82,27 +87,28 @@ def _teacher(
             )
             if names
         )
-        yield Finding(check="teacher at rest", status="fail", message=what)
+        yield Finding(check=f"teacher at rest{who}", status="fail", message=what)
     else:
         yield Finding(
-            check="teacher at rest",
+            check=f"teacher at rest{who}",
             status="ok",
             message="frozen, in eval mode; no parameter or buffer moved in two dry batches",
         )
-    if job.teacher_trained:
-        yield _alignment(job, teacher, fabric)
+    if tutor.trained:
+        yield _alignment(tutor, who, fabric)
     else:
         yield Finding(
-            check="labels aligned",
+            check=f"labels aligned{who}",
             status="warn",
             message="not looked at: the teacher is not trained yet",
         )
 
 
-def _alignment(job: Job, teacher: nn.Module, fabric: Fabric) -> Finding:
+def _alignment(tutor: Tutor, who: str, fabric: Fabric) -> Finding:
     """Compare the teacher's accuracy with chance: another label order shows as chance."""
-    targets = job.dataset.splits["validation"].targets
-    reached = accuracy(predict(teacher, job.dataset, "validation", device=fabric.device), targets)
+    targets = tutor.dataset.splits["validation"].targets
+    logits = predict(tutor.model, tutor.dataset, "validation", device=fabric.device)
+    reached = accuracy(logits, targets)
     chance = float(np.bincount(targets).max() / len(targets))
     # Three standard errors of a guesser's accuracy on as many samples.
     limit = chance + 3.0 * math.sqrt(chance * (1.0 - chance) / len(targets))
@@ -111,7 +117,7 @@ def _alignment(job: Job, teacher: nn.Module, fabric: Fabric) -> Finding:
     if not good:
         message += ": are its labels in another order, or its inputs normalised otherwise?"
     return Finding(
-        check="labels aligned",
+        check=f"labels aligned{who}",
         status="ok" if good else "fail",
         message=message,
         values={"teacher_accuracy": reached, "chance": chance},
@@ -121,7 +127,7 @@ def _alignment(job: Job, teacher: nn.Module, fabric: Fabric) -> Finding:
 def _optimizers(players: Players) -> Iterator[Finding]:
     """Check that whatever can learn is moved by exactly one optimizer."""
     names = {id(p): name for name, p in players.trainable.named_parameters()}
-    playing = {id(p) for _, module in players.opponents for p in module.parameters()}
+    playing = {id(p) for _, module, _ in players.opponents for p in module.parameters()}
     seen: Counter[int] = Counter()
     for optimizer in players.optimizers():
         seen.update(id(p) for group in optimizer.param_groups for p in group["params"])
@@ -140,7 +146,7 @@ def _optimizers(players: Players) -> Iterator[Finding]:
 
 
 def _terms(
-    players: Players, dry: list[Batch], answers: list[Outputs | None], fabric: Fabric
+    players: Players, dry: list[Batch], answers: list[Answers], fabric: Fabric
 ) -> Iterator[Finding]:
     """Compare the terms' gradients on the student, and look for NaN and for constants."""
     players.trainable.train()

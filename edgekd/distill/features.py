@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edgekd.distill.taught import inner
 from edgekd.errors import ModelError, UnknownNameError
 from edgekd.models.modes import evaluating
 
@@ -32,7 +33,7 @@ class Capture:
 
     def __init__(self, model: nn.Module, names: Iterable[str], role: str) -> None:
         """Look the modules up; nothing is hooked yet."""
-        modules = {name: module for name, module in model.named_modules() if name}
+        modules = {name: module for name, module in inner(model).named_modules() if name}
         self._wanted: list[tuple[str, nn.Module, int | None]] = []
         for name in dict.fromkeys(names):
             module_name, index = _split(name)
@@ -188,7 +189,7 @@ def capturable(model: nn.Module, example: Tensor) -> dict[str, tuple[int, ...]]:
         return hook
 
     try:
-        for name, module in model.named_modules():
+        for name, module in inner(model).named_modules():
             if name:
                 handles.append(module.register_forward_hook(keep(name)))
         with evaluating(model), torch.no_grad():

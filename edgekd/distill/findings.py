@@ -9,7 +9,7 @@ from edgekd.distill.following import follows
 from edgekd.distill.progress import Progress
 from edgekd.distill.session import Session
 from edgekd.errors import TrainingError
-from edgekd.records import Diagnosis, Finding
+from edgekd.records_distill import Diagnosis, Finding
 from edgekd.rundir import write_record
 
 FILE = "doctor.json"

@@ -17,7 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from edgekd.distill.asking import make_batches, teacher_voice
+from edgekd.distill.asking import Voices, make_batches, teacher_voices
 from edgekd.distill.batches import TrainingBatches
 from edgekd.distill.checkpoint import Checkpoint
 from edgekd.distill.doctor import examine
@@ -27,10 +27,9 @@ from edgekd.distill.players import Players, make_average
 from edgekd.distill.progress import Progress
 from edgekd.distill.schedules import with_warmup
 from edgekd.distill.trainable import Job, Trainable, build_losses, freeze, set_layout
-from edgekd.distill.voice import Voice
 from edgekd.errors import TrainingError
 from edgekd.metrics.classification import accuracy
-from edgekd.records import Finding
+from edgekd.records_distill import Finding
 from edgekd.registry import table
 from edgekd.seeds import derive_seed
 
@@ -43,45 +42,41 @@ class Stage:
         batches: the training batches.
         state: the checkpoint to go on from.
         players: networks and optimizers.
-        voice: the teacher's; None without one.
+        voices: of the teachers.
     """
 
     batches: TrainingBatches
     state: Checkpoint
     players: Players
-    voice: Voice | None
+    voices: Voices
 
 
 @contextmanager
 def set_up(job: Job, fabric: Fabric, progress: Progress) -> Iterator[Stage]:
     """Put everything in place, hooks on; afterwards take the hooks off."""
-    if job.teacher is not None:
-        freeze(job.teacher).to(fabric.device)
+    for tutor in job.teachers:
+        freeze(tutor.model).to(fabric.device)
     if job.train.channels_last:
-        for network in (job.student, job.teacher):
-            if network is not None:
-                set_layout(network, torch.channels_last)
+        for network in (job.student, *(tutor.model for tutor in job.teachers)):
+            set_layout(network, torch.channels_last)
     torch.manual_seed(derive_seed(job.seed, "losses"))
     build_losses(job)
-    ours, theirs = job.captured()
     batches = make_batches(job, fabric)
     state = Checkpoint.load(job.checkpoint, progress.message) or Checkpoint()
     # The average is a copy of the student, so it is made before any hook is on.
     average = make_average(job.student, job.train)
-    capture = Capture(job.student, ours, "student")
-    trainable = Trainable(
-        job.student, job.terms, capture, compiled=job.train.compile, fabric=fabric
-    )
+    capture = Capture(job.student, job.captured(), "student")
+    trainable = Trainable(job, capture, fabric)
     players = Players(trainable, job.train, fabric, state, average)
     capture.rehearse(job.example().to(fabric.device))
-    with capture.hooked(), teacher_voice(job, theirs, batches, fabric, progress) as voice:
-        yield Stage(batches, state, players, voice)
+    with capture.hooked(), teacher_voices(job, batches, fabric, progress) as voices:
+        yield Stage(batches, state, players, voices)
 
 
 def diagnose(job: Job, fabric: Fabric, progress: Progress) -> list[Finding]:
     """Return what the doctor finds, without training."""
     with set_up(job, fabric, progress) as stage:
-        return examine(job, stage.players, stage.voice, stage.batches, fabric)
+        return examine(job, stage.players, stage.voices, stage.batches, fabric)
 
 
 def fit(
@@ -111,7 +106,7 @@ def fit(
     with set_up(job, fabric, progress) as stage:
         state = stage.state
         if doctor is not None and not state.epoch:
-            doctor(examine(job, stage.players, stage.voice, stage.batches, fabric))
+            doctor(examine(job, stage.players, stage.voices, stage.batches, fabric))
         length = steps_an_epoch(job, stage.batches)
         progress.started(
             job.phase, job.seed, job.train.epochs * length, state.epoch * length, job.train.epochs
@@ -151,8 +146,7 @@ def _epoch(job: Job, stage: Stage, fabric: Fabric, progress: Progress) -> dict[s
         # Dropout and the like follow from the step, as the views do.
         torch.manual_seed(derive_seed(job.seed, "step", done, part, batches.ranks.rank))
         players.trainable.loss_seed = derive_seed(job.seed, "loss", done, part)
-        teacher = None if stage.voice is None else stage.voice.answer(batch)
-        terms = players.forward(batch, teacher)
+        terms = players.forward(batch, stage.voices.answer(batch))
         total = torch.stack(list(terms.values())).sum()
         _check_finite(job, epoch, number, terms, total)
         first = step * job.train.accumulate

@@ -84,9 +84,13 @@ def cutmix(inputs: Tensor, partners: Tensor, own: Tensor, centre: Tensor) -> tup
 def soft_targets(targets: Tensor, partners: Tensor, own: Tensor, classes: int) -> Tensor:
     """Return (N, classes) probabilities: ``own`` of the label, the rest of the partner's.
 
+    Where one of the two samples has no label (-1), neither has the mixture: a row of NaN.
+
     >>> soft_targets(torch.tensor([0]), torch.tensor([2]), torch.tensor([0.75]), 3).tolist()
     [[0.75, 0.0, 0.25]]
     """
-    ours = functional.one_hot(targets, classes).float()
-    theirs = functional.one_hot(partners, classes).float()
-    return own[:, None] * ours + (1.0 - own)[:, None] * theirs
+    ours = functional.one_hot(targets.clamp(min=0), classes).float()
+    theirs = functional.one_hot(partners.clamp(min=0), classes).float()
+    mixed = own[:, None] * ours + (1.0 - own)[:, None] * theirs
+    mixed[(targets < 0) | (partners < 0)] = torch.nan
+    return mixed

@@ -12,8 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from edgekd.distill.batches import Batch
 from edgekd.distill.checkpoint import Checkpoint
 from edgekd.distill.optimizers import parameter_groups
-from edgekd.distill.trainable import Trainable, detached
-from edgekd.losses.base import Outputs
+from edgekd.distill.trainable import Answers, Trainable, detached
 from edgekd.recipe import TrainSpec
 from edgekd.registry import table
 
@@ -51,7 +50,7 @@ class Players:
         self.fabric = fabric
         self.average = None if average is None else average.to(fabric.device)
         self.opponents = trainable.opponents()
-        playing = [p for _, module in self.opponents for p in module.parameters()]
+        playing = [p for _, module, _ in self.opponents for p in module.parameters()]
         optimizers: list[torch.optim.Optimizer] = []
         if playing:
             # The beta that Radford et al. found stable, https://arxiv.org/abs/1511.06434
@@ -88,9 +87,9 @@ class Players:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
-    def forward(self, batch: Batch, teacher: Outputs | None) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, answers: Answers) -> dict[str, Tensor]:
         """Return the weighted terms of the student's loss."""
-        terms: dict[str, Tensor] = self.wrapped(batch, teacher)
+        terms: dict[str, Tensor] = self.wrapped(batch, answers)
         return terms
 
     def backward(self, total: Tensor) -> None:
@@ -111,11 +110,13 @@ class Players:
 
         They see the whole batch in every process, so their gradients need no averaging.
         """
-        ours, teacher = self.trainable.last, self.trainable.heard
-        if not self.opponents or ours is None or teacher is None:
+        ours, heard = self.trainable.last, self.trainable.heard
+        if not self.opponents or ours is None:
             return
         self._let_play(True)
-        losses = [loss.opponent_loss(ours, detached(teacher)) for loss, _ in self.opponents]
+        losses = [
+            loss.opponent_loss(ours, detached(heard[name])) for loss, _, name in self.opponents
+        ]
         moving = [loss for loss in losses if loss is not None]
         if moving and self.opponents_optimizer is not None:
             self.fabric.backward(torch.stack(moving).sum())
@@ -124,7 +125,7 @@ class Players:
         self._let_play(False)
 
     def _let_play(self, playing: bool) -> None:
-        for _, module in self.opponents:
+        for _, module, _ in self.opponents:
             module.requires_grad_(playing)
 
     def optimizers(self) -> list[Any]:

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import torch
 
-from edgekd.data.load import load_dataset
+from edgekd.data.load import load_for_student
 from edgekd.distill import session as sessions
 from edgekd.distill.following import follows
 from edgekd.distill.making import Accelerator, look, make, make_fabric
+from edgekd.distill.named import named_teachers
 from edgekd.distill.progress import Progress
 from edgekd.distill.session import run_lock
-from edgekd.distill.teacher import effective_train
 from edgekd.distill.terms import student_terms
-from edgekd.errors import MissingDeviceError, RunError
+from edgekd.errors import MissingDeviceError, RecipeError, RunError
 from edgekd.recipe import Recipe
-from edgekd.records import Finding
+from edgekd.records_distill import Finding
 from edgekd.rundir import Run
 
 
@@ -70,8 +70,7 @@ def distill(
         recipe = Recipe.load(recipe, [*overrides, *extra], options=True)
     elif overrides or extra:
         raise RunError("overrides and seed go with a recipe's file or name, not with a Recipe")
-    effective_train(recipe, recipe.teacher[0])
-    student_terms(recipe.loss, recipe.train)  # a fault of a loss is said before anything trains
+    _check(recipe)
     if num_devices is not None:
         train = recipe.train.model_copy(update={"num_devices": num_devices})
         recipe = recipe.model_copy(update={"train": train})
@@ -98,7 +97,7 @@ def _launch(
     with ExitStack() as held:
         if not follows():
             # Before the others start: what is wrong with data or folder is said once.
-            dataset = load_dataset(recipe.data)
+            dataset = load_for_student(recipe)
             if not resuming:
                 sessions.begin(path, recipe, lambda: dataset)
             progress.run(path)
@@ -108,7 +107,7 @@ def _launch(
         fabric.launch()
         path = Path(fabric.broadcast(str(path)))
         if follows():
-            dataset = load_dataset(recipe.data)
+            dataset = load_for_student(recipe)
         run = Run.open(path, allow_incomplete=True)
         return make(sessions.reopen(run, lambda _: dataset), fabric, progress)
 
@@ -132,12 +131,27 @@ def examine(
     extra = [] if seed is None else [f"seed={seed}", f"train.seeds=[{seed}]"]
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(recipe, [*overrides, *extra], options=True)
-    effective_train(recipe, recipe.teacher[0])
+    _check(recipe)
     _check_accelerator(accelerator or recipe.train.accelerator)
     resolved = recipe
     with tempfile.TemporaryDirectory(prefix="edgekd-dry-run-") as folder:
-        session = sessions.begin(Path(folder) / "run", recipe, lambda: load_dataset(resolved.data))
+        session = sessions.begin(Path(folder) / "run", recipe, lambda: load_for_student(resolved))
         return look(session, accelerator, progress or Progress())
+
+
+def _check(recipe: Recipe) -> None:
+    """Say what is wrong with teachers and losses before anything is loaded or trained."""
+    names = [named.name for named in named_teachers(recipe)]
+    for number, term in enumerate(student_terms(recipe.loss, recipe.train)):
+        where = f"loss[{number}]"
+        if term.loss.needs_teacher and not names:
+            raise RecipeError(where, [f"{term.name!r} needs a teacher"], hint="Add [[teacher]].")
+        if term.teacher is not None and term.teacher not in names:
+            raise RecipeError(
+                f"{where}.teacher",
+                [f"there is no teacher {term.teacher!r}"],
+                hint=f"Teachers: {', '.join(names)}.",
+            )
 
 
 def _check_accelerator(wanted: str) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgekd.data.load import load_dataset
+from edgekd.data.load import load_for_student
+from edgekd.data.seen import seen_by
 from edgekd.data.split import Dataset
 from edgekd.distill.features import capturable
-from edgekd.errors import RunError
+from edgekd.errors import RecipeError, RunError
 from edgekd.losses.adapters import why_not
 from edgekd.losses.mapping import uniform_pairs
 from edgekd.models.build import build
@@ -76,11 +77,13 @@ def overview(recipe: Recipe | str | Path = "digits", *, overrides: Sequence[str]
         recipe = Recipe.load(recipe, overrides, options=True)
     elif overrides:
         raise RunError("overrides go with a recipe's file or name, not with a Recipe")
-    dataset = load_dataset(recipe.data)
+    if not recipe.teacher:
+        raise RecipeError("teacher", ["there is none whose layers could be listed"])
+    dataset = load_for_student(recipe)
     found: list[Layers] = []
     candidates: list[dict[str, Shape]] = []
     for spec, where in ((recipe.student, "student"), (recipe.teacher[0], "teacher[0]")):
-        model, shapes = _look(spec, dataset, where)
+        model, shapes = _look(spec, seen_by(dataset, spec.input, f"{where}.input"), where)
         found.append(Layers(spec.model, shapes))
         candidates.append(without_idle(model, shapes))
     return Overview(found[0], found[1], tuple(suggest_pairs(*candidates)))

@@ -7,28 +7,28 @@ decides its weights. Another run with the same teacher, data and seed finds it t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from lightning_fabric import Fabric
-from pydantic import ValidationError
 from torch import nn
 
 from edgekd import provenance
 from edgekd.data.split import Dataset
 from edgekd.distill.evaluate import predict
 from edgekd.distill.loop import fit
+from edgekd.distill.named import Named, build_tutor, named_teachers
 from edgekd.distill.progress import Progress
 from edgekd.distill.session import Session
+from edgekd.distill.taught import inner
 from edgekd.distill.terms import label_terms
 from edgekd.distill.trainable import Job, freeze
-from edgekd.errors import RecipeError, RunError, TamperedError
+from edgekd.distill.tutor import Tutor
+from edgekd.errors import RunError, TamperedError
 from edgekd.metrics.classification import accuracy
-from edgekd.models.build import build
 from edgekd.models.weights import load_weights, save_weights
-from edgekd.recipe import Recipe, TeacherSpec, TrainSpec
-from edgekd.records import Score, TeacherManifest
+from edgekd.records import Score
+from edgekd.records_distill import TeacherManifest
 from edgekd.rundir import (
     file_record,
     new_directory,
@@ -46,135 +46,120 @@ WEIGHTS = "teacher.safetensors"
 class Teacher:
     """A frozen teacher and what it reached."""
 
-    model: nn.Module
+    named: Named
+    tutor: Tutor
     score: Score
 
-
-def effective_train(recipe: Recipe, spec: TeacherSpec) -> TrainSpec:
-    """Return ``[train]`` with the teacher's overrides.
-
-    Raises:
-        RecipeError: an override is not a key of ``[train]`` or has a wrong value.
-    """
-    base = recipe.train.model_dump(exclude={"seeds", "baseline"})
-    try:
-        return TrainSpec.model_validate({**base, **spec.train})
-    except ValidationError as error:
-        faults = [
-            f"teacher[0].train.{'.'.join(map(str, item['loc']))}: {item['msg']}"
-            for item in error.errors()
-        ]
-        raise RecipeError("the teacher's own training", faults) from error
+    @property
+    def network(self) -> nn.Module:
+        """The network itself."""
+        return inner(self.tutor.model)
 
 
-def build_teacher(spec: TeacherSpec, dataset: Dataset, seed: int) -> nn.Module:
-    """Build the untrained network, seeded."""
-    torch.manual_seed(seed)
-    return build(
-        spec.model,
-        spec.options,
-        num_classes=len(dataset.classes),
-        input_shape=dataset.sample_shape,
-        where="teacher[0]",
-    )
-
-
-def obtain(session: Session, fabric: Fabric, progress: Progress) -> Teacher:
-    """Return the recipe's teacher: loaded, reused, or trained now.
+def obtain(session: Session, fabric: Fabric, progress: Progress) -> list[Teacher]:
+    """Return the recipe's teachers: loaded, reused, or trained now.
 
     Raises:
-        ModelError: its weights do not fit the network.
-        TamperedError: the kept teacher is not the one that its manifest names.
+        ModelError: weights do not fit the network.
+        TamperedError: a kept teacher is not the one that its manifest names.
     """
-    spec = session.recipe.teacher[0]
-    train = effective_train(session.recipe, spec)
-    model, score = _find(session, spec, train, progress)
-    if score is None and spec.weights is not None:
-        score = _score(model, session, fabric, epochs=0, seconds=0.0)
+    return [_obtain(session, named, fabric, progress) for named in named_teachers(session.recipe)]
+
+
+def _obtain(session: Session, named: Named, fabric: Fabric, progress: Progress) -> Teacher:
+    tutor, score = _find(session, named, progress)
+    if score is None and named.spec.weights is not None:
+        score = _score(tutor, named.seed, fabric, epochs=0, seconds=0.0)
     elif score is None:
-        score = _train(model, session, train, fabric, progress)
-        kept = _kept(session, spec, train)
+        score = _train(tutor, session, named, fabric, progress)
         if fabric.is_global_zero:
-            _keep(model, kept, kept.name, spec, score)
-    return Teacher(freeze(model.to(fabric.device)), score)
+            _keep(inner(tutor.model), _kept(tutor, named), named, score)
+    freeze(tutor.model.to(fabric.device))
+    return Teacher(named, tutor, score)
 
 
-def at_hand(session: Session, fabric: Fabric, progress: Progress) -> tuple[nn.Module, bool]:
-    """Return the teacher as it is now, and whether it is trained; nothing is trained."""
-    spec = session.recipe.teacher[0]
-    train = effective_train(session.recipe, spec)
-    model, score = _find(session, spec, train, progress)
-    return freeze(model.to(fabric.device)), score is not None or spec.weights is not None
+def at_hand(session: Session, fabric: Fabric, progress: Progress) -> list[Tutor]:
+    """Return the teachers as they are now, trained or not; nothing is trained."""
+    found = []
+    for named in named_teachers(session.recipe):
+        tutor, score = _find(session, named, progress)
+        freeze(tutor.model.to(fabric.device))
+        trained = score is not None or named.spec.weights is not None
+        found.append(replace(tutor, trained=trained))
+    return found
 
 
-def _find(
-    session: Session, spec: TeacherSpec, train: TrainSpec, progress: Progress
-) -> tuple[nn.Module, Score | None]:
-    """Build the teacher, with its weights where there are any, and its score where it is known."""
-    model = build_teacher(spec, session.dataset, session.recipe.seed)
-    if spec.weights is not None:
-        path = Path(spec.weights).expanduser()
-        load_weights(model, path)
-        progress.message(f"teacher {spec.model}: weights of {path}")
-        return model, None
-    kept = _kept(session, spec, train)
+def _find(session: Session, named: Named, progress: Progress) -> tuple[Tutor, Score | None]:
+    """Build a teacher, with its weights where there are any, and its score where it is known."""
+    tutor = build_tutor(named, session.dataset)
+    if named.spec.weights is not None:
+        path = Path(named.spec.weights).expanduser()
+        load_weights(inner(tutor.model), path)
+        progress.message(f"teacher {named.name}: weights of {path}")
+        return tutor, None
+    kept = _kept(tutor, named)
     if not (kept / "manifest.json").is_file():
-        return model, None
-    score = _reuse(model, kept)
-    progress.message(f"teacher {spec.model}: trained before, reused ({kept})")
-    return model, score
+        return tutor, None
+    score = _reuse(inner(tutor.model), kept)
+    progress.message(f"teacher {named.name}: trained before, reused ({kept})")
+    return tutor, score
 
 
-def _kept(session: Session, spec: TeacherSpec, train: TrainSpec) -> Path:
-    key = teacher_key(session.recipe, spec, train, session.dataset)
-    return runs_root() / "teachers" / key
+def _kept(tutor: Tutor, named: Named) -> Path:
+    return runs_root() / "teachers" / teacher_key(named, tutor.dataset)
 
 
 def _train(
-    model: nn.Module, session: Session, train: TrainSpec, fabric: Fabric, progress: Progress
+    tutor: Tutor, session: Session, named: Named, fabric: Fabric, progress: Progress
 ) -> Score:
-    seed = session.recipe.seed
+    phase = "teacher" if len(named_teachers(session.recipe)) == 1 else f"teacher {named.name}"
     job = Job(
-        phase="teacher",
-        seed=seed,
-        student=model,
-        teacher=None,
-        terms=label_terms((), train),
-        train=train,
-        dataset=session.dataset,
-        checkpoint=session.checkpoint("teacher", seed),
+        phase=phase,
+        seed=named.seed,
+        student=tutor.model,
+        terms=label_terms((), named.train),
+        train=named.train,
+        dataset=tutor.dataset,
+        checkpoint=session.checkpoint(f"teacher-{named.name}", named.seed),
     )
     state = fit(job, fabric, progress, session.log)
-    return _score(model, session, fabric, epochs=state.epoch, seconds=state.seconds)
+    return _score(tutor, named.seed, fabric, epochs=state.epoch, seconds=state.seconds)
 
 
-def teacher_key(recipe: Recipe, spec: TeacherSpec, train: TrainSpec, dataset: Dataset) -> str:
-    """Return the hash of all that decides a trained teacher's weights."""
+def teacher_key(named: Named, dataset: Dataset) -> str:
+    """Return the hash of all that decides a trained teacher's weights.
+
+    Args:
+        named: the teacher.
+        dataset: the data as it sees it.
+    """
     decides = {
-        "format": 1,
-        "model": spec.model,
-        "options": spec.options,
-        "train": train.model_dump(mode="json", exclude={"accelerator", "threads"}),
+        "format": 2,
+        "model": named.spec.model,
+        "options": named.spec.options,
+        "classes": named.spec.classes,
+        "gives": named.spec.gives,
+        "train": named.train.model_dump(mode="json", exclude={"accelerator", "threads"}),
         "data": dataset.sha256,
+        "input": dataset.input,
         "preprocess": dataset.preprocess.model_dump(mode="json"),
-        "seed": recipe.seed,
+        "seed": named.seed,
     }
     return sha256_bytes(json.dumps(decides, sort_keys=True, default=str).encode())[:16]
 
 
-def _score(
-    model: nn.Module, session: Session, fabric: Fabric, *, epochs: int, seconds: float
-) -> Score:
-    dataset = session.dataset
-    model.to(fabric.device)
+def _score(tutor: Tutor, seed: int, fabric: Fabric, *, epochs: int, seconds: float) -> Score:
+    dataset = tutor.dataset
+    tutor.model.to(fabric.device)
     reached = {
         split: accuracy(
-            predict(model, dataset, split, device=fabric.device), dataset.splits[split].targets
+            predict(tutor.model, dataset, split, device=fabric.device),
+            dataset.splits[split].targets,
         )
         for split in ("validation", "test")
     }
     return Score(
-        seed=session.recipe.seed,
+        seed=seed,
         epochs=epochs,
         validation_accuracy=reached["validation"],
         test_accuracy=reached["test"],
@@ -194,13 +179,13 @@ def _reuse(model: nn.Module, kept: Path) -> Score:
     return manifest.score
 
 
-def _keep(model: nn.Module, kept: Path, key: str, spec: TeacherSpec, score: Score) -> None:
+def _keep(model: nn.Module, kept: Path, named: Named, score: Score) -> None:
     try:
         with new_directory(kept) as staging:
             save_weights(model, staging / WEIGHTS)
             manifest = TeacherManifest(
-                key=key,
-                model=spec.model,
+                key=kept.name,
+                model=named.spec.model,
                 score=score,
                 files={WEIGHTS: file_record(staging / WEIGHTS)},
                 provenance=provenance.collect(seed=score.seed, wall_seconds=score.train_seconds),

@@ -17,7 +17,7 @@ def student_terms(specs: Sequence[LossSpec], train: TrainSpec) -> list[Term]:
     for spec in specs:
         taken = sum(1 for term in terms if term.name.split("#")[0] == spec.name)
         name = spec.name if not taken else f"{spec.name}#{taken + 1}"
-        terms.append(Term(name, spec.weight, _build(spec, train)))
+        terms.append(Term(name, spec.weight, _build(spec, train), spec.teacher))
     return terms
 
 

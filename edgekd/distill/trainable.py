@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +13,34 @@ from torch import Tensor, nn
 
 from edgekd.data.split import Dataset
 from edgekd.distill.batches import Batch
+from edgekd.distill.ensemble import ALL, combine
 from edgekd.distill.features import Capture, shapes_of
 from edgekd.distill.ranks import gathered, gathered_targets
+from edgekd.distill.tutor import Tutor
 from edgekd.errors import RecipeError, UnknownNameError
-from edgekd.losses.base import Facts, Loss, Outputs
-from edgekd.recipe import CacheSpec, TrainSpec
+from edgekd.losses.base import Facts, Loss, Outputs, labelled, only
+from edgekd.recipe import EnsembleSpec, TrainSpec
 from edgekd.schedule import Schedule, value_at
+
+#: What each teacher said of a batch, by its name.
+Answers = Mapping[str, Outputs]
 
 
 @dataclass(frozen=True)
 class Term:
-    """One weighted term of a loss."""
+    """One weighted term of a loss.
+
+    Attributes:
+        name: in the log.
+        weight: what it is multiplied with.
+        loss: what it computes.
+        teacher: whom it listens to; None: all together.
+    """
 
     name: str
     weight: float | Schedule
     loss: Loss
+    teacher: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,39 +51,74 @@ class Job:
         phase: ``teacher``, ``student`` or ``baseline``; names the lines of the log.
         seed: of sample order, views and dropout.
         student: the network that learns. After the loop it holds the weights to keep.
-        teacher: the network it listens to, if any; frozen by the loop.
+        teachers: whom it listens to, if anybody; frozen by the loop.
         terms: the terms of the loss.
         train: how to train.
-        dataset: what to train on.
+        dataset: what to train on, as the student sees it.
         checkpoint: where to keep what a resume needs.
-        cache: read the teacher's answers from a cache, and repeat its views.
-        fold: fold BatchNorm into the teacher's convolutions.
-        teacher_trained: False in a dry run whose teacher is yet to be trained.
+        ensemble: how several teachers become one.
         views_seed: the seed of the views of a cache, which students of other seeds share.
     """
 
     phase: str
     seed: int
     student: nn.Module
-    teacher: nn.Module | None
     terms: Sequence[Term]
     train: TrainSpec
     dataset: Dataset
     checkpoint: Path
-    cache: CacheSpec | None = None
+    teachers: tuple[Tutor, ...] = ()
+    ensemble: EnsembleSpec = field(default_factory=EnsembleSpec)
     views_seed: int = 0
-    fold: bool = False
-    teacher_trained: bool = True
 
-    def captured(self) -> tuple[list[str], list[str]]:
-        """Return the layers of student and teacher that the losses ask for."""
-        pairs = [term.loss.layers() for term in self.terms]
-        return [n for ours, _ in pairs for n in ours], [n for _, theirs in pairs for n in theirs]
+    def listens_to(self, term: Term) -> str:
+        """Return the name of the teacher that a term listens to.
+
+        Raises:
+            RecipeError: there is no such teacher, or several for a loss that needs one's layers.
+        """
+        names = [tutor.name for tutor in self.teachers]
+        if term.teacher is not None and term.teacher not in names:
+            raise RecipeError(
+                "loss", [f"{term.name}: there is no teacher {term.teacher!r}"], hint=_known(names)
+            )
+        if term.teacher is None and len(names) != 1 and term.loss.layers()[1]:
+            raise RecipeError(
+                "loss",
+                [f"{term.name}: which teacher's layers, of {len(names)}?"],
+                hint=f"Set loss.teacher. {_known(names)}",
+            )
+        if term.teacher is None:
+            return names[0] if len(names) == 1 else ALL
+        return term.teacher
+
+    def captured(self) -> list[str]:
+        """Return the layers of the student that the losses ask for."""
+        return [name for term in self.terms for name in term.loss.layers()[0]]
+
+    def captured_of(self, teacher: str) -> list[str]:
+        """Return the layers of a teacher that the losses ask for."""
+        terms = [term for term in self.terms if self.listens_to(term) == teacher]
+        return [name for term in terms for name in term.loss.layers()[1]]
+
+    @property
+    def views(self) -> int:
+        """How many views of a sample there are before they repeat; 0: one an epoch."""
+        return max((t.cache.views for t in self.teachers if t.cache is not None), default=0)
 
     def example(self) -> Tensor:
         """Return two samples, not augmented, for dry runs."""
-        part = self.dataset.splits["train"]
-        return torch.from_numpy(self.dataset.normalised("train", np.arange(min(2, len(part)))))
+        return example_of(self.dataset)
+
+
+def _known(names: Sequence[str]) -> str:
+    return f"Teachers: {', '.join(names) or 'none'}."
+
+
+def example_of(dataset: Dataset) -> Tensor:
+    """Return two training samples as network input, not augmented."""
+    part = dataset.splits["train"]
+    return torch.from_numpy(dataset.normalised("train", np.arange(min(2, len(part)))))
 
 
 class Trainable(nn.Module):
@@ -81,57 +129,74 @@ class Trainable(nn.Module):
     parameters of losses beside those of the student.
     """
 
-    def __init__(
-        self,
-        student: nn.Module,
-        terms: Sequence[Term],
-        capture: Capture,
-        *,
-        compiled: bool = False,
-        fabric: Fabric | None = None,
-    ) -> None:
+    def __init__(self, job: Job, capture: Capture, fabric: Fabric | None = None) -> None:
         """Register the student and the losses."""
         super().__init__()
-        self.student = student
-        self.losses = nn.ModuleList(term.loss for term in terms)
-        self.terms = tuple(terms)
+        self.student = job.student
+        self.losses = nn.ModuleList(term.loss for term in job.terms)
+        self.terms = tuple(job.terms)
+        self.hears = [job.listens_to(term) for term in job.terms]
+        self.weights = {tutor.name: tutor.weight for tutor in job.teachers}
+        self.ensemble = job.ensemble
+        self.partly = not job.dataset.splits["train"].labelled.all()
         self.capture = capture
         self.fabric = fabric
         self.loss_seed = 0
-        self.heard: Outputs | None = None
+        self.heard: dict[str, Outputs] = {}
         self.last: Outputs | None = None
         # In a tuple: a compiled module must not be registered as a second student.
-        self._run = (torch.compile(student) if compiled else student,)
+        self._run = (torch.compile(job.student) if job.train.compile else job.student,)
 
-    def forward(self, batch: Batch, teacher: Outputs | None) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, answers: Answers) -> dict[str, Tensor]:
         """Return the weighted terms by name.
 
-        ``last`` keeps the student's outputs of the whole batch, detached; ``heard`` the teacher's.
+        ``last`` keeps the student's outputs of the whole batch, detached; ``heard`` what its
+        teachers said.
         """
         logits = self._run[0](batch.inputs)
         ours = Outputs(logits, self.capture.take(), batch.mask, batch.indices)
         student = gathered(self.fabric, ours, batch.total)
-        theirs = None if teacher is None else gathered(self.fabric, teacher, batch.total)
+        heard = {name: gathered(self.fabric, a, batch.total) for name, a in answers.items()}
         targets = gathered_targets(self.fabric, batch)
+        if ALL in self.hears and heard:
+            heard[ALL] = combine(
+                heard, self.weights, self.ensemble, targets=targets, seed=self.loss_seed
+            )
         self.last = detached(student)
-        self.heard = theirs
+        self.heard = heard
         # What losses draw (negatives) is the same in every process; dropout is not.
         torch.manual_seed(self.loss_seed)
         return {
             term.name: value_at(term.weight, term.loss.progress)
-            * term.loss(student, theirs, targets)
-            for term in self.terms
+            * self._value(term, student, heard.get(name), targets)
+            for term, name in zip(self.terms, self.hears, strict=True)
         }
+
+    def _value(
+        self, term: Term, student: Outputs, teacher: Outputs | None, targets: Tensor
+    ) -> Tensor:
+        """Return a term's value; one that needs labels sees the labelled samples only."""
+        if self.partly and term.loss.needs_labels:
+            rows = labelled(targets)
+            if not rows.any():
+                return student.logits.sum() * 0.0
+            student, targets = only(student, rows), targets[rows]
+            teacher = None if teacher is None else only(teacher, rows)
+        value: Tensor = term.loss(student, teacher, targets)
+        return value
 
     def set_progress(self, progress: float) -> None:
         """Tell every loss how far the training is, for their schedules."""
         for term in self.terms:
             term.loss.progress = progress
 
-    def opponents(self) -> list[tuple[Loss, nn.Module]]:
-        """Return the losses that have opponents, with them."""
-        found = [(term.loss, term.loss.opponents()) for term in self.terms]
-        return [(loss, opponent) for loss, opponent in found if opponent is not None]
+    def opponents(self) -> list[tuple[Loss, nn.Module, str]]:
+        """Return the losses that have opponents, with them and with whom the losses hear."""
+        return [
+            (term.loss, opponent, name)
+            for term, name in zip(self.terms, self.hears, strict=True)
+            if (opponent := term.loss.opponents()) is not None
+        ]
 
 
 def detached(outputs: Outputs) -> Outputs:
@@ -162,17 +227,23 @@ def build_losses(job: Job) -> None:
     """
     check_layers(job)
     part = job.dataset.splits["train"]
-    example = job.example()
-    ours, theirs = job.captured()
-    device = next((p.device for p in job.student.parameters()), example.device)
-    student, logits = shapes_of(job.student, ours, example.to(device), "student")
-    teacher, teacher_logits = dict[str, tuple[int, ...]](), logits
-    if job.teacher is not None:
-        device = next((p.device for p in job.teacher.parameters()), example.device)
-        teacher, teacher_logits = shapes_of(job.teacher, theirs, example.to(device), "teacher")
-    facts = Facts(student, teacher, logits, teacher_logits, len(part))
+    student, logits = _shapes(job.student, job.captured(), job.example(), "student")
+    teachers = {
+        tutor.name: _shapes(
+            tutor.model, job.captured_of(tutor.name), example_of(tutor.dataset), "teacher"
+        )
+        for tutor in job.teachers
+    }
     for term in job.terms:
-        term.loss.build(facts)
+        theirs, their_logits = teachers.get(job.listens_to(term), ({}, logits))
+        term.loss.build(Facts(student, theirs, logits, their_logits, len(part)))
+
+
+def _shapes(
+    network: nn.Module, names: Sequence[str], example: Tensor, role: str
+) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
+    device = next((p.device for p in network.parameters()), example.device)
+    return shapes_of(network, names, example.to(device), role)
 
 
 def check_layers(job: Job) -> None:
@@ -184,12 +255,10 @@ def check_layers(job: Job) -> None:
     faults = []
     for term in job.terms:
         ours, theirs = term.loss.layers()
-        for network, names, role in (
-            (job.student, ours, "student"),
-            (job.teacher, theirs, "teacher"),
-        ):
-            if network is None:
-                continue
+        heard = job.listens_to(term)
+        asked = [(job.student, ours, "student")]
+        asked += [(t.model, theirs, "teacher") for t in job.teachers if t.name == heard]
+        for network, names, role in asked:
             for name in names:
                 try:
                     Capture(network, [name], role)

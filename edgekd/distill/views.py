@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgekd.recipe import AugmentSpec
 from edgekd.registry import table
@@ -76,24 +76,3 @@ class Views:
             augmented: Tensor = module(inputs, params=chosen)
             inputs = augmented
         return inputs
-
-
-class Normalise(nn.Module):
-    """Scaled values in, normalised values out; see `edgekd.records.Preprocess`."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self, mean: Sequence[float], std: Sequence[float], sample_shape: tuple[int, ...]
-    ) -> None:
-        """Shape the statistics so that they broadcast over (N, *sample_shape)."""
-        super().__init__()
-        shape = (1, -1, *([1] * (len(sample_shape) - 1)))
-        self.register_buffer("mean", torch.tensor(mean).reshape(shape))
-        self.register_buffer("std", torch.tensor(std).reshape(shape))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Normalise a batch."""
-        normalised: Tensor = (inputs - self.mean) / self.std
-        return normalised

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgekd.data.load import load_dataset
+from edgekd.data.load import load_for_student
 from edgekd.data.split import Dataset
 from edgekd.errors import DataError, ExportError, ModelError, ModelFileError
 from edgekd.export.parity import HeldOut
@@ -24,7 +24,7 @@ from edgekd.recipe import Recipe
 from edgekd.records import FileRecord, ModelFacts, Preprocess
 from edgekd.registry import load_target, options_of
 from edgekd.rundir import Run, file_record
-from edgekd.runtimes.torch import restore
+from edgekd.runtimes.torch import network_of, restore
 
 _CHECKPOINTS = (".safetensors", ".pt", ".pth", ".th", ".ckpt", ".bin")
 _EXPORTED = (".tflite", ".onnx")
@@ -138,24 +138,24 @@ def _run(run: Run) -> Source:
 
 
 def _of_run(run: Run, weights: Path, home: Path) -> Source:
-    dataset = load_dataset(run.recipe.data)
+    dataset = load_for_student(run.recipe)
     if run.manifest.data_sha256 not in (None, dataset.sha256):
         raise DataError(
             f"the data of the run {run.path} is not what it was when it was distilled",
             hint="Put the data back as it was, or distil again.",
         )
     record = file_record(weights)
-    teacher = weights.name == run.teacher_path.name
+    teacher = weights.name.startswith("teacher")
     return Source(
         model=restore(run, weights),
-        name=(run.recipe.teacher[0] if teacher else run.recipe.student).model,
+        name=network_of(run, weights).model,
         input_shape=dataset.sample_shape,
         home=home,
         dataset=dataset,
         weights=record,
         parents={
             "run": run.manifest_sha256,
-            "teacher" if teacher else "student": record.sha256,
+            weights.stem if teacher else "student": record.sha256,
         },
     )
 
@@ -175,7 +175,7 @@ def _checkpoint(path: Path, recipe: Recipe | None) -> Source:
             f"{path} holds weights; nothing says what network they belong to",
             hint="Give the recipe: --recipe recipe.toml, or put recipe.toml beside it.",
         )
-    dataset = load_dataset(recipe.data)
+    dataset = load_for_student(recipe)
     model = _student(recipe.student.model, recipe, dataset)
     load_weights(model, path)
     record = file_record(path)
@@ -197,7 +197,7 @@ def _factory(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if recipe is not None:
-            dataset = load_dataset(recipe.data)
+            dataset = load_for_student(recipe)
             return _module(_student(name, recipe, dataset), name, recipe, input_shape, dataset)
         factory = load_target(name, what=f"model {name!r}")
         model = _call(factory, name, input_shape)
@@ -243,7 +243,7 @@ def _module(
     dataset: Dataset | None = None,
 ) -> Source:
     if dataset is None and recipe is not None:
-        dataset = load_dataset(recipe.data)
+        dataset = load_for_student(recipe)
     shape = dataset.sample_shape if dataset is not None else input_shape or _stated_shape(model)
     if shape is None:
         raise ExportError(

@@ -63,10 +63,13 @@ class Loss(nn.Module):
     Attributes:
         needs_teacher: False for terms that use labels only. The twin without a teacher is
             trained with these.
+        needs_labels: True for terms that use labels. They see the labelled samples of a batch
+            only.
         progress: fraction of all steps done, set by the loop before every step.
     """
 
     needs_teacher: ClassVar[bool] = True
+    needs_labels: bool = False
     progress: float = 0.0
 
     def layers(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -120,6 +123,31 @@ def require_teacher(teacher: Outputs | None, name: str) -> Outputs:
     if teacher is None:
         raise RecipeError("loss", [f"{name!r} needs a teacher"])
     return teacher
+
+
+def labelled(target: Tensor) -> Tensor:
+    """Return which samples have a label: (N,) bool.
+
+    Args:
+        target: (N, ...): class indices, -1 for none; probabilities or values, NaN for none.
+    """
+    first = target.flatten(1)[:, 0] if target.ndim > 1 else target
+    return ~first.isnan() if target.is_floating_point() else first >= 0
+
+
+def only(outputs: Outputs, rows: Tensor) -> Outputs:
+    """Return the outputs of some samples of a batch.
+
+    Args:
+        outputs: of N samples.
+        rows: (N,) bool.
+    """
+    return Outputs(
+        outputs.logits[rows],
+        {name: value[rows] for name, value in outputs.features.items()},
+        None if outputs.mask is None else outputs.mask[rows],
+        None if outputs.indices is None else outputs.indices[rows],
+    )
 
 
 def valid(logits: Tensor, mask: Tensor | None) -> Tensor:

@@ -64,6 +64,7 @@ class BinaryCrossEntropy(Loss):
     """
 
     needs_teacher: ClassVar[bool] = False
+    needs_labels = True
 
     def __init__(self, *, positive_weight: float = 1.0, label_smoothing: float = 0.0) -> None:
         """Check and store the options."""

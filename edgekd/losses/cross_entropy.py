@@ -37,6 +37,7 @@ class CrossEntropy(Loss):
     """
 
     needs_teacher: ClassVar[bool] = False
+    needs_labels = True
 
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
         """Check and store the smoothing."""

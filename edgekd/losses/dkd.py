@@ -105,6 +105,8 @@ class DKD(Loss):
     logits' shape; gives a scalar.
     """
 
+    needs_labels = True
+
     def __init__(
         self,
         *,

@@ -103,6 +103,7 @@ class Regression(Loss):
     """
 
     needs_teacher: ClassVar[bool] = False
+    needs_labels = True
 
     def __init__(self, *, distance: Distance = "mse", delta: float = 1.0) -> None:
         """Check and store the options."""

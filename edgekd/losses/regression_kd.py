@@ -120,7 +120,7 @@ class RegressionKD(Loss):
         check_distance(distance, delta)
         self.distance: Distance = distance
         self.delta = delta
-        self.bounded = bounded
+        self.bounded = self.needs_labels = bounded
         self.margin = as_value(margin)
         least = self.margin.least() if isinstance(self.margin, Schedule) else self.margin
         if not least >= 0.0:

@@ -11,7 +11,7 @@ from torch import nn
 from edgekd.errors import ModelFileError
 from edgekd.models.build import build
 from edgekd.models.weights import load_weights
-from edgekd.records import TensorSpec
+from edgekd.records import Network, TensorSpec
 from edgekd.rundir import Run
 from edgekd.runtimes.session import Array, check_arrays
 
@@ -34,30 +34,46 @@ def load(path: str | Path, *, threads: int = 1) -> TorchSession:
             hint="Name the student.safetensors of a run directory.",
         )
     run = Run.open(path.parent)
-    return TorchSession(restore(run, path), run.manifest.sample_shape, threads=threads)
+    return TorchSession(restore(run, path), network_of(run, path).sample_shape, threads=threads)
 
 
 def restore(run: Run, weights: Path) -> nn.Module:
     """Build the network of a run and load its weights.
 
     Args:
-        run: says what to build: its teacher for ``teacher.safetensors``, else its student.
+        run: says what to build.
         weights: the file.
 
     Raises:
         ModelError: the network cannot be built, or the weights do not fit.
     """
-    teacher = weights.name == run.teacher_path.name
-    spec = run.recipe.teacher[0] if teacher else run.recipe.student
+    known = network_of(run, weights)
     model = build(
-        spec.model,
-        spec.options,
-        num_classes=len(run.manifest.classes),
-        input_shape=run.manifest.sample_shape,
-        where="teacher[0]" if teacher else "student",
+        known.model,
+        known.options,
+        num_classes=known.num_classes,
+        input_shape=known.sample_shape,
+        where=weights.stem,
     )
     load_weights(model, weights)
     return model
+
+
+def network_of(run: Run, weights: Path) -> Network:
+    """Return what a run knows of one of its networks; of weights it does not know, the student."""
+    found = run.manifest.networks
+    if weights.name in found or run.student_path.name in found:
+        return found.get(weights.name) or found[run.student_path.name]
+    # A run of before networks were recorded has one teacher, and one input for both.
+    teacher = weights.name == run.teacher_path.name
+    spec = run.recipe.teacher[0] if teacher else run.recipe.student
+    return Network(
+        model=spec.model,
+        options=spec.options,
+        num_classes=len(run.manifest.classes),
+        sample_shape=run.manifest.sample_shape,
+        preprocess=run.manifest.preprocess,
+    )
 
 
 class TorchSession:

@@ -15,6 +15,7 @@ from edgekd.data.split import Dataset
 from edgekd.distill.batches import Batch, TrainingBatches
 from edgekd.distill.features import Capture, capturable, shapes_of
 from edgekd.distill.trainable import Job, Term, Trainable, build_losses, detached, freeze
+from edgekd.distill.tutor import Tutor
 from edgekd.errors import EdgekdError, RecipeError
 from edgekd.losses import LOSSES
 from edgekd.losses.base import Outputs
@@ -45,7 +46,7 @@ def make_job(loss: str, student: str, teacher: str) -> Job:
         phase="student",
         seed=0,
         student=network(student, "student"),
-        teacher=freeze(network(teacher, "teacher")),
+        teachers=(Tutor("teacher", freeze(network(teacher, "teacher")), digits()),),
         terms=[Term(loss, 0.5, LOSSES.resolve(loss)(**options))],
         train=TrainSpec(epochs=1, batch_size=12, threads=1),
         dataset=digits(),
@@ -56,14 +57,14 @@ def make_job(loss: str, student: str, teacher: str) -> Job:
 @contextmanager
 def answered(job: Job) -> Iterator[tuple[Trainable, Batch, Outputs]]:
     """Give what trains, a batch, and the teacher's answer to it; hooks are on."""
-    ours, theirs = job.captured()
-    capture = Capture(job.student, ours, "student")
-    trainable = Trainable(job.student, job.terms, capture)
+    capture = Capture(job.student, job.captured(), "student")
+    trainable = Trainable(job, capture)
     batches = TrainingBatches(job.dataset, job.train, job.seed)
     batch = next(batches.epoch(0, torch.device("cpu")))
-    assert job.teacher is not None
-    with Capture(job.teacher, theirs, "teacher").hooked() as heard, torch.no_grad():
-        logits = job.teacher(batch.inputs)
+    model = job.teachers[0].model
+    theirs = job.captured_of("teacher")
+    with Capture(model, theirs, "teacher").hooked() as heard, torch.no_grad():
+        logits = model(batch.inputs)
         teacher = Outputs(logits, heard.take(), batch.mask, batch.indices)
     with capture.hooked():
         yield trainable, batch, teacher
@@ -73,17 +74,16 @@ def check_works(job: Job) -> None:
     """One forward and one backward, of the opponents too: everything is finite."""
     build_losses(job)
     with answered(job) as (trainable, batch, teacher):
-        terms = trainable(batch, teacher)
+        terms = trainable(batch, {"teacher": teacher})
         total = torch.stack(list(terms.values())).sum()
         torch.autograd.backward(total)
         assert torch.isfinite(total)
         found = {n: p.grad for n, p in trainable.named_parameters() if p.grad is not None}
         assert all(torch.isfinite(gradient).all() for gradient in found.values())
         assert any(g.abs().sum() > 0 for n, g in found.items() if n.startswith("student."))
-        assert job.teacher is not None
-        assert all(p.grad is None for p in job.teacher.parameters())
+        assert all(p.grad is None for p in job.teachers[0].model.parameters())
         assert trainable.last is not None
-        for loss, opponent in trainable.opponents():
+        for loss, opponent, _ in trainable.opponents():
             opponent.zero_grad()
             value = loss.opponent_loss(trainable.last, detached(teacher))
             assert value is not None and torch.isfinite(value)
@@ -108,12 +108,13 @@ def check_refuses(job: Job, loss: str, student: Network, teacher: Network) -> No
         return
     assert isinstance(caught.value, RecipeError)
     assert loss in text
-    ours, theirs = job.captured()
     example = torch.zeros(2, *SHAPE)
     shapes = [
         [str(shape) for shape in shapes_of(model, names, example, "x")[0].values()]
-        for model, names in ((job.student, ours), (job.teacher, theirs))
-        if model is not None
+        for model, names in (
+            (job.student, job.captured()),
+            (job.teachers[0].model, job.captured_of("teacher")),
+        )
     ]
     assert any(shape in text for shape in shapes[0]), f"no shape of the student in {text!r}"
     assert any(shape in text for shape in shapes[1]), f"no shape of the teacher in {text!r}"

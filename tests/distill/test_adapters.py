@@ -18,6 +18,7 @@ from edgekd.distill.progress import Progress
 from edgekd.distill.stage import distill
 from edgekd.distill.terms import student_terms
 from edgekd.distill.trainable import Job
+from edgekd.distill.tutor import Tutor
 from edgekd.errors import RecipeError
 from edgekd.models.build import build
 from edgekd.recipe import Recipe
@@ -54,7 +55,7 @@ def job(path: Path, loss: list[dict[str, Any]] | None = None, **train: Any) -> J
         phase="student",
         seed=0,
         student=student,
-        teacher=teacher,
+        teachers=(Tutor("teacher", teacher, dataset),),
         terms=student_terms(recipe.loss, recipe.train),
         train=recipe.train,
         dataset=dataset,
@@ -156,8 +157,8 @@ def test_no_hook_is_left_on_either_network_whatever_happens(tmp_path: Path) -> N
     work = job(tmp_path / "c.pt")
     before = hooks(work.student)
     train(work)
-    assert work.teacher is not None
-    assert hooks(work.student) == hooks(work.teacher) == before == 0
+    teacher = work.teachers[0].model
+    assert hooks(work.student) == hooks(teacher) == before == 0
     stopped = job(tmp_path / "d.pt")
     with pytest.raises(KeyboardInterrupt):
         train(stopped, stop_after=0)

@@ -118,7 +118,7 @@ def test_a_shard_that_is_not_what_the_teacher_says_is_noticed(cached: dict[str, 
     """Hashes in order, contents wrong: only the live teacher can tell."""
     whole = sha256_file(distill(Recipe.from_dict(cached)).student_path)
     from edgekd.recordfile import file_record, read_record, write_record
-    from edgekd.records import ShardManifest
+    from edgekd.records_distill import ShardManifest
 
     wrong = shards()[0]
     np.save(wrong, np.load(wrong)[::-1])

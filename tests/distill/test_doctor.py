@@ -14,7 +14,7 @@ from edgekd.distill.stage import distill
 from edgekd.errors import TrainingError
 from edgekd.recipe import Recipe
 from edgekd.recordfile import read_record
-from edgekd.records import Diagnosis
+from edgekd.records_distill import Diagnosis
 from edgekd.rundir import Run, sha256_file
 
 

@@ -155,10 +155,10 @@ def test_the_teacher_never_moves(tiny: dict[str, Any], monkeypatch: pytest.Monke
     original = making.obtain
 
     def obtain(*args: Any) -> Any:
-        teacher = original(*args)
-        state = {k: v.clone() for k, v in teacher.model.state_dict().items()}
-        seen.append((teacher.model, state))
-        return teacher
+        teachers = original(*args)
+        model = teachers[0].network
+        seen.append((model, {k: v.clone() for k, v in model.state_dict().items()}))
+        return teachers
 
     monkeypatch.setattr(making, "obtain", obtain)
     distill(Recipe.from_dict(tiny))

@@ -70,7 +70,7 @@ def test_toml_is_what_it_says(block: Block, folder: Path) -> None:
         Recipe.from_dict(raw)
     elif "transport" in raw:
         Device.model_validate({"name": "x", **raw})
-    elif set(raw) <= {"data", "loss", "train"}:
+    elif set(raw) <= {"data", "teacher", "ensemble", "loss", "train"}:
         Recipe.from_dict({**TINY, **raw})
     else:
         assert Budget.load(path).limits

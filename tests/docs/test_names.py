@@ -19,7 +19,7 @@ from tests.docs.markdown import DOCS, README, tables
 
 NAMES = tables("names")
 KEYS = tables("keys")
-OPTIONS_OF = ("model", "loss", "source", "augmentation")
+OPTIONS_OF = ("model", "loss", "source", "augmentation", "transform")
 
 #: Defaults that the docs put in words.
 IN_WORDS = {"needed", "see below", "none", "the digits", "the file's name"}
@@ -80,7 +80,12 @@ def test_every_key_is_documented_with_its_default(name: str) -> None:
 def test_every_part_of_a_recipe_has_its_table() -> None:
     # A student is a teacher without training of its own; augmentations have a table of names, and
     # schedules of weights stand in the text.
-    assert set(TABLES) - set(KEYS) <= {"ModelSpec", "AugmentSpec", "Schedule"}
+    assert set(TABLES) - set(KEYS) <= {
+        "ModelSpec",
+        "AugmentSpec",
+        "TransformSpec",
+        "Schedule",
+    }
 
 
 def readme_table(mark: str) -> list[str]:

@@ -299,9 +299,9 @@ def test_data_that_changed_since_the_run_is_refused(
 
     from edgekd.export import source
 
-    whole = source.load_dataset
-    changed = dataclasses.replace(whole(run.recipe.data), sha256="f" * 64)
-    monkeypatch.setattr(source, "load_dataset", lambda spec: changed)
+    whole = source.load_for_student
+    changed = dataclasses.replace(whole(run.recipe), sha256="f" * 64)
+    monkeypatch.setattr(source, "load_for_student", lambda spec: changed)
     with pytest.raises(DataError, match="is not what it was"):
         edgekd.export(run, target="onnx")
 

@@ -17,6 +17,7 @@ from edgekd.distill.loop import fit
 from edgekd.distill.players import Players
 from edgekd.distill.progress import Progress
 from edgekd.distill.trainable import Job, Term, Trainable, build_losses, freeze
+from edgekd.distill.tutor import Tutor
 from edgekd.losses.base import Loss
 from edgekd.losses.cross_entropy import CrossEntropy
 from edgekd.models.build import build
@@ -33,14 +34,15 @@ def make_job(checkpoint: Path, loss: Loss, *, epochs: int = 3, batch_size: int =
     student = build("mlp", {"hidden": [12]}, num_classes=10, input_shape=(1, 8, 8))
     teacher = build("mlp", {"hidden": [24]}, num_classes=10, input_shape=(1, 8, 8))
     split = {"train": 330, "calibration": 64, "validation": 100, "test": 100}
+    dataset = load_dataset(DataSpec.model_validate({"source": "digits", "split": split}))
     return Job(
         phase="student",
         seed=0,
         student=student,
-        teacher=teacher,
+        teachers=(Tutor("teacher", teacher, dataset),),
         terms=[Term("cross-entropy", 1.0, CrossEntropy()), Term("loss", 0.5, loss)],
         train=TrainSpec(epochs=epochs, batch_size=batch_size, learning_rate=0.01, threads=1),
-        dataset=load_dataset(DataSpec.model_validate({"source": "digits", "split": split})),
+        dataset=dataset,
         checkpoint=checkpoint,
     )
 
@@ -52,12 +54,10 @@ def fabric(precision: Any = "32-true") -> Fabric:
 
 def make_players(job: Job) -> tuple[Trainable, Players]:
     """Return what the loop makes before its first step."""
-    assert job.teacher is not None
-    freeze(job.teacher)
+    for tutor in job.teachers:
+        freeze(tutor.model)
     build_losses(job)
-    trainable = Trainable(
-        job.student, job.terms, Capture(job.student, job.captured()[0], "student")
-    )
+    trainable = Trainable(job, Capture(job.student, job.captured(), "student"))
     return trainable, Players(trainable, job.train, fabric(), Checkpoint(), None)
 
 

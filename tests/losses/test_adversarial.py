@@ -103,7 +103,6 @@ def test_who_moves_whom(tmp_path: Path, regularisation: str) -> None:
     loss = Adversarial(layers=[("1", "1")], regularisation=regularisation)  # type: ignore[arg-type]
     job = make_job(tmp_path / "x.pt", loss)
     trainable, players = make_players(job)
-    assert job.teacher is not None
     assert players.opponents_optimizer is not None
     optimizers = [players.optimizer, players.opponents_optimizer]
     playing = list(loss.discriminators.parameters())
@@ -117,7 +116,7 @@ def test_who_moves_whom(tmp_path: Path, regularisation: str) -> None:
     seen = Outputs(torch.randn(7, 10), {"1": torch.randn(7, 24)})
     with trainable.capture.hooked():
         batch = Batch(rows, torch.zeros(7, dtype=torch.long), torch.arange(7))
-        terms = players.forward(batch, seen)
+        terms = players.forward(batch, {"teacher": seen})
     players.fabric.backward(terms["loss"])
     assert all(p.grad is None for p in playing)
     assert all(p.grad is not None for p in loss.adapters.parameters())
@@ -131,7 +130,7 @@ def test_who_moves_whom(tmp_path: Path, regularisation: str) -> None:
     assert not all(torch.equal(p, q) for p, q in zip(playing, before, strict=True))
     assert all(torch.equal(p, q) for p, q in zip(others, students, strict=True))
     assert all(p.grad is None for p in [*others, *playing])
-    assert all(p.grad is None for p in job.teacher.parameters())
+    assert all(p.grad is None for p in job.teachers[0].model.parameters())
     assert not any(p.requires_grad for p in playing)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from edgekd.distill.features import shapes_of
-from edgekd.distill.teacher import effective_train
+from edgekd.distill.named import effective_train
 from edgekd.distill.terms import student_terms
 from edgekd.losses.base import Facts
 from edgekd.models.build import build
@@ -75,7 +75,7 @@ def test_recipes_with_the_teacher_of_digits_share_it(name: str) -> None:
     teacher: TeacherSpec = ours.teacher[0]
     assert teacher == digits.teacher[0] and ours.data == digits.data
     # What decides a kept teacher; the student may train longer.
-    assert effective_train(ours, teacher) == effective_train(digits, digits.teacher[0])
+    assert effective_train(ours, teacher, "t") == effective_train(digits, digits.teacher[0], "t")
 
 
 @pytest.mark.parametrize("name", NAMES)

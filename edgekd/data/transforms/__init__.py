@@ -1,0 +1,33 @@
+"""Fixed steps from the data's samples to a network's input.
+
+A transform is a function ``f(sample_shape, **options)`` that returns a module: samples
+(N, *sample_shape) float32, scaled but not normalised, in; (N, ...) out. It draws nothing at random.
+"""
+
+from __future__ import annotations
+
+from edgekd.registry import Row, Table
+
+TRANSFORMS = Table(
+    "transform",
+    [
+        Row(
+            "grey",
+            "edgekd.data.transforms.colour:Grey",
+            "one channel of three: the luma of ITU-R BT.601",
+            extra="train",
+        ),
+        Row(
+            "resize",
+            "edgekd.data.transforms.resize:Resize",
+            "images at another height and width",
+            extra="train",
+        ),
+        Row(
+            "rgb",
+            "edgekd.data.transforms.colour:RGB",
+            "three equal channels of one",
+            extra="train",
+        ),
+    ],
+)
