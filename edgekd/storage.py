@@ -65,10 +65,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
         path: the final name. Its folder is created.
 
     Raises:
-        StorageError: the disk is full, read-only or not ours; nothing is left behind.
+        StorageError: the disk is full, read-only or not ours; nothing is left behind. Or the name
+            is that of a device or a pipe, which a rename would put out of the world.
     """
     path = Path(path)
     temporary: Path | None = None
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or a pipe"
+        raise StorageError(f"cannot write {path}: it is {kind}", hint="Name a file.")
     with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

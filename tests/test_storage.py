@@ -132,3 +132,13 @@ def test_sigkill_while_writing(tmp_path: Path) -> None:
         text = path.read_text()
         assert len(text) == 200_000
         assert len(set(text)) == 1
+
+
+def test_a_device_is_not_replaced(tmp_path: Path) -> None:
+    """As root, a rename over /dev/null would take it away from the whole system."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, kind in ((pipe, "a device or a pipe"), (tmp_path, "a folder")):
+        with pytest.raises(StorageError, match=kind):
+            atomic_write(path, "text")
+    assert pipe.is_fifo()
