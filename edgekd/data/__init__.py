@@ -12,9 +12,21 @@ SOURCES = Table(
     "source",
     [
         Row(
+            "audio-folder",
+            "edgekd.data.audio_folder:audio_folder",
+            "a folder of recordings: train/CLASS/*.wav",
+            extra="bench",
+        ),
+        Row(
             "digits",
             "edgekd.data.digits:digits",
             "1,797 handwritten digits of 8x8 pixels that ship with scikit-learn",
+            extra="bench",
+        ),
+        Row(
+            "fsdd",
+            "edgekd.data.fsdd:fsdd",
+            "3,000 spoken digits of six speakers, the Free Spoken Digit Dataset",
             extra="bench",
         ),
         Row(

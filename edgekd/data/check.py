@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgekd.data.split import SPLITS, Part, Raw, RawData
+from edgekd.data.split import SPLITS, UNLABELLED, Part, Raw, RawData
 from edgekd.errors import DataError
 from edgekd.records import Preprocess
 
@@ -40,12 +40,12 @@ def check_structure(raw: RawData, where: str) -> None:
     if raw.preprocess is not None:
         _check_preprocess(raw.preprocess, raw.sample_shape[0], where)
     for name, part in raw.parts.items():
-        _check_labels(part, raw.classes, f"{where}, {name}")
+        _check_labels(part, raw.classes, f"{where}, {name}", some=name == "train")
     _check_ids(raw.parts, where)
 
 
 def check_classes(parts: Mapping[str, Part], classes: tuple[str, ...], where: str) -> None:
-    """Check that every part but calibration has every class.
+    """Check that every part but calibration has labelled samples of every class.
 
     Raises:
         DataError: a class is missing.
@@ -53,7 +53,7 @@ def check_classes(parts: Mapping[str, Part], classes: tuple[str, ...], where: st
     for name, part in parts.items():
         if name == "calibration":
             continue
-        counts = np.bincount(part.targets, minlength=len(classes))
+        counts = np.bincount(part.targets[part.labelled], minlength=len(classes))
         absent = [classes[label] for label in np.flatnonzero(counts == 0)]
         if absent:
             names = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
@@ -101,7 +101,8 @@ def _check_preprocess(preprocess: Preprocess, channels: int, where: str) -> None
         )
 
 
-def _check_labels(part: Part, classes: tuple[str, ...], where: str) -> None:
+def _check_labels(part: Part, classes: tuple[str, ...], where: str, *, some: bool) -> None:
+    """Check the labels of a part, which need not all be there where ``some`` is enough."""
     targets = part.targets
     if len(targets) != len(part.ids):
         raise DataError(
@@ -113,13 +114,15 @@ def _check_labels(part: Part, classes: tuple[str, ...], where: str) -> None:
             f"{where}: labels are {targets.dtype} of shape {targets.shape}",
             hint="Labels are class indices, int64 of shape (N,).",
         )
-    outside = np.flatnonzero((targets < 0) | (targets >= len(classes)))
+    lowest = UNLABELLED if some else 0
+    outside = np.flatnonzero((targets < lowest) | (targets >= len(classes)))
     if len(outside):
         first = int(outside[0])
         raise DataError(
             f"{where}: the sample {part.ids[first]!r} has the label {targets[first]}, "
             f"outside 0 to {len(classes) - 1}",
-            hint=f"There are {len(classes)} classes; labels count from 0.",
+            hint=f"There are {len(classes)} classes; labels count from 0. In train, "
+            f"{UNLABELLED} stands for no label.",
         )
 
 

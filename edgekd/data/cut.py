@@ -1,18 +1,20 @@
 """Cut the splits that a source does not bring out of its training part.
 
 Stratified: every class gets its share, rounded to whole samples. Seeded by the split's own seed,
-so that another training seed never moves a sample from one split to another.
+so that another training seed never moves a sample from one split to another. Samples without a
+label stay in train, whatever is cut, and count for no size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from edgekd.data.split import Part
+from edgekd.data.split import UNLABELLED, Part
 from edgekd.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ def cut(parts: Mapping[str, Part], spec: SplitSpec, classes: tuple[str, ...]) ->
     """Return train, calibration, validation and test.
 
     Parts that are there stay whole; the others are cut out of ``train``. A size is a number of
-    samples (int) or a fraction of the training part as the source gave it (float).
+    samples (int) or a fraction of the training part's labelled samples as the source gave it
+    (float).
 
     Args:
         parts: at least ``train``, with labels that were checked.
@@ -39,9 +42,8 @@ def cut(parts: Mapping[str, Part], spec: SplitSpec, classes: tuple[str, ...]) ->
         DataError: there are too few samples for the sizes.
     """
     train = parts["train"]
-    sizes = {
-        name: _size(name, getattr(spec, name), len(train)) for name in _ORDER if name not in parts
-    }
+    total = int(train.labelled.sum())
+    sizes = {name: _size(name, getattr(spec, name), total) for name in _ORDER if name not in parts}
     pools = _shuffled_by_class(train.targets, len(classes), spec.seed)
     taken: dict[str, list[npt.NDArray[np.int64]]] = {}
     for name, size in sizes.items():
@@ -54,11 +56,36 @@ def cut(parts: Mapping[str, Part], spec: SplitSpec, classes: tuple[str, ...]) ->
         taken[name] = [pool[:share] for pool, share in zip(pools, shares, strict=True)]
         pools = [pool[share:] for pool, share in zip(pools, shares, strict=True)]
     if spec.train is not None:
-        pools = _keep(pools, _size("train", spec.train, len(train), most=1.0), classes)
+        pools = _keep("train", pools, _size("train", spec.train, total, most=1.0), classes)
     result = dict(parts)
-    for name, chosen in {**taken, "train": pools}.items():
+    for name, chosen in taken.items():
         result[name] = train.subset(np.sort(np.concatenate(chosen)))
+    result["train"] = _to_train_with(train, pools, spec, classes)
     return result
+
+
+def uncut(spec: SplitSpec) -> SplitSpec | None:
+    """Return the same split with all of train, or None where it has all of it anyway."""
+    if spec.train is None and spec.labelled is None:
+        return None
+    return spec.model_copy(update={"train": None, "labelled": None})
+
+
+def _to_train_with(
+    train: Part, pools: list[Counts], spec: SplitSpec, classes: tuple[str, ...]
+) -> Part:
+    """Return what is left of train, with as many labels as it is to have."""
+    named = train
+    if spec.labelled is not None:
+        left = sum(len(pool) for pool in pools)
+        size = _size("labelled", spec.labelled, left, most=1.0)
+        kept = _keep("labelled", pools, size, classes)
+        targets = np.full_like(train.targets, UNLABELLED)
+        for pool in kept:
+            targets[pool] = train.targets[pool]
+        named = replace(train, targets=targets)
+    unlabelled = np.flatnonzero(~train.labelled)
+    return named.subset(np.sort(np.concatenate([*pools, unlabelled])))
 
 
 def allocate(counts: Counts, size: int, *, low: int, leave: int) -> Counts:
@@ -85,11 +112,11 @@ def allocate(counts: Counts, size: int, *, low: int, leave: int) -> Counts:
 
 
 def _keep(
-    pools: list[npt.NDArray[np.int64]], size: int, classes: tuple[str, ...]
+    name: str, pools: list[Counts], size: int, classes: tuple[str, ...]
 ) -> list[npt.NDArray[np.int64]]:
-    """Keep only ``size`` samples to train with, every class among them."""
+    """Keep only ``size`` samples, every class among them."""
     counts = np.array([len(pool) for pool in pools], dtype=np.int64)
-    _check("train", size, counts, low=1, leave=0, classes=classes)
+    _check(name, size, counts, low=1, leave=0, classes=classes)
     shares = allocate(counts, size, low=1, leave=0)
     return [pool[:share] for pool, share in zip(pools, shares, strict=True)]
 

@@ -56,6 +56,17 @@ def count_duplicates(digests: Digests) -> int:
     return count
 
 
+def part_sha256(part: Part) -> str:
+    """Return the hash of the ids, targets and contents of a part; every sample is read."""
+    digest = hashlib.sha256()
+    for indices in part.batches():
+        contents = digest_batch(part, indices, part.read(indices))
+        for number, content in zip(indices, contents, strict=True):
+            digest.update(json.dumps([part.ids[number], int(part.targets[number])]).encode())
+            digest.update(content)
+    return digest.hexdigest()
+
+
 def check_overlap(
     splits: Mapping[str, Part], digests: Digests, given: Collection[str], where: str
 ) -> None:
@@ -74,6 +85,32 @@ def check_overlap(
     for second_at, second in enumerate(names):
         for first in names[:second_at]:
             _check_pair(splits, digests, first, second, where)
+
+
+def check_leak(splits: Mapping[str, Part], digests: Digests, extra: int, where: str) -> None:
+    """Refuse further training samples among which more than a few of another split stand.
+
+    Args:
+        splits: all splits.
+        digests: the content hashes of each.
+        extra: so many of the training samples, the last ones, came from elsewhere.
+        where: what they are, for the message.
+
+    Raises:
+        DataError: more than 1% of the samples of another split stand among them, too.
+    """
+    start = len(digests["train"]) - extra
+    place = {digest: i + start for i, digest in enumerate(digests["train"][start:])}
+    for name in reversed(SPLITS[1:]):
+        shared = [i for i, digest in enumerate(digests[name]) if digest in place]
+        if len(shared) > GROSS * len(digests[name]):
+            first = shared[0]
+            raise DataError(
+                f"{where}: {len(shared)} of the {len(digests[name])} samples of {name} stand "
+                f"among them, too, e.g. {splits[name].ids[first]} = "
+                f"{splits['train'].ids[place[digests[name][first]]]}",
+                hint="Take them out: what a student is tested on, it must not have seen.",
+            )
 
 
 def _check_pair(

@@ -11,17 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from edgekd.data.class_folders import ByClass, find
 from edgekd.data.paths import folder, read_bytes
 from edgekd.data.split import Indices, Part, RawData
 from edgekd.errors import DataError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-_FOLDERS = {
-    "train": ("train",),
-    "calibration": ("calibration",),
-    "validation": ("validation", "val"),
-    "test": ("test",),
-}
 _MODES = {1: "L", 3: "RGB"}
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
@@ -44,12 +39,7 @@ def image_folder(root: str, size: int | Sequence[int] | None = None, channels: i
     base = folder(root)
     if channels not in _MODES:
         raise DataError(f"data.channels is {channels!r}", hint="Images have 1 or 3.")
-    files = {name: _files(base, found) for name in _FOLDERS if (found := _folder(base, name))}
-    if "train" not in files:
-        raise DataError(
-            f"{base} has no folder train",
-            hint="Images belong into train/CLASS/, and optionally validation/ and test/.",
-        )
+    files = find(base, SUFFIXES, "images")
     classes = tuple(sorted(files["train"]))
     height, width = _size(size, next(iter(files["train"][classes[0]])))
     parts = {
@@ -102,39 +92,6 @@ def _open(path: Path) -> Image.Image:
         ) from error
 
 
-def _folder(base: Path, split: str) -> Path | None:
-    found = [base / name for name in _FOLDERS[split] if (base / name).is_dir()]
-    if len(found) > 1:
-        raise DataError(f"{base} has both {found[0].name} and {found[1].name}", hint="Keep one.")
-    return found[0] if found else None
-
-
-def _files(base: Path, split: Path) -> dict[str, list[Path]]:
-    """Return the images of every class, sorted by name."""
-    by_class = {}
-    for path in sorted(split.iterdir()):
-        if path.name.startswith(".") or not path.is_dir():
-            continue
-        found = sorted(p for p in path.rglob("*") if _is_image(p))
-        if not found:
-            raise DataError(
-                f"the class folder {path} holds no images",
-                hint=f"Known suffixes: {', '.join(sorted(SUFFIXES))}. Fill it or remove it.",
-            )
-        by_class[path.name] = found
-    if not by_class:
-        raise DataError(
-            f"{split} holds no class folders",
-            hint=f"Images belong into {split.relative_to(base.parent)}/CLASS/.",
-        )
-    return by_class
-
-
-def _is_image(path: Path) -> bool:
-    # macOS leaves files such as ._0001.jpg beside the real ones.
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
 def _size(size: int | Sequence[int] | None, first: Path) -> tuple[int, int]:
     if size is None:
         width, height = _open(first).size
@@ -145,16 +102,8 @@ def _size(size: int | Sequence[int] | None, first: Path) -> tuple[int, int]:
     return pair[0], pair[1]
 
 
-def _part(
-    base: Path, by_class: dict[str, list[Path]], classes: tuple[str, ...], decode: _Decoder
-) -> Part:
+def _part(base: Path, by_class: ByClass, classes: tuple[str, ...], decode: _Decoder) -> Part:
     index = {name: label for label, name in enumerate(classes)}
-    for name, found in by_class.items():
-        if name not in index:
-            raise DataError(
-                f"{found[0].parent} is a class that train does not have",
-                hint=f"Classes of train: {', '.join(classes)}.",
-            )
     paths = [path for found in by_class.values() for path in found]
     targets = [index[name] for name, found in by_class.items() for _ in found]
 

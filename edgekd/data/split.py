@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -144,6 +144,8 @@ class Dataset:
         input: which of ``inputs`` the network takes.
         inputs: what samples are as each of the data's inputs; the first is ``Part.reader``'s.
         columns: what else is known of the samples: by name, id -> value.
+        whole: the training split with all the samples and labels that it has without
+            ``data.split.train`` and ``labelled``, where these took some away.
     """
 
     splits: Mapping[str, Part]
@@ -155,6 +157,20 @@ class Dataset:
     input: str = "input"
     inputs: Mapping[str, InputFacts] = field(default_factory=dict)
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    whole: Part | None = None
+
+    def with_labels(self, *, whole: bool = False) -> Dataset:
+        """Return the same data with the labelled samples of the training split only.
+
+        Args:
+            whole: those that it has without ``data.split.train`` and ``labelled``.
+        """
+        part = self.splits["train"]
+        if whole and self.whole is not None:
+            part = self.whole
+        if not part.labelled.all():
+            part = part.subset(np.flatnonzero(part.labelled))
+        return replace(self, splits={**self.splits, "train": part})
 
     def raw(
         self,

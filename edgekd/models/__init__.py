@@ -33,6 +33,12 @@ MODELS = Table(
             extra="train",
         ),
         Row(
+            "conv1d",
+            "edgekd.models.conv1d:conv1d",
+            "one-dimensional convolutions, for waveforms, and for images row by row",
+            extra="train",
+        ),
+        Row(
             "vit",
             "edgekd.models.vit:vit",
             "small vision transformer, the mean of its tokens classified",

@@ -7,6 +7,8 @@ images are halved less often, in the later layers only, so that about 4x4 pixels
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -64,6 +66,7 @@ class MobileNetV2(nn.Module):
         channels: channels of the input.
         halvings: how many of the five strides of 2 to keep, the last ones.
         width: factor on the channels.
+        depth: factor on the blocks of every stage.
         head: channels of the last convolution at width 1 and below.
         dropout: before the classifier.
     """
@@ -75,6 +78,7 @@ class MobileNetV2(nn.Module):
         channels: int,
         halvings: int,
         width: float,
+        depth: float,
         head: int,
         dropout: float,
     ) -> None:
@@ -85,7 +89,7 @@ class MobileNetV2(nn.Module):
         layers: list[nn.Module] = _conv(channels, current, 3, strides[0])
         for (expansion, base, blocks, _), stride in zip(_STAGES, strides[1:], strict=True):
             outputs = divisible(base * width)
-            for block in range(blocks):
+            for block in range(math.ceil(blocks * depth)):
                 step = stride if block == 0 else 1
                 layers.append(InvertedResidual(current, outputs, step, expansion))
                 current = outputs
@@ -131,6 +135,7 @@ def mobilenetv2(
     num_classes: int,
     input_shape: tuple[int, ...],
     width: float = 1.0,
+    depth: float = 1.0,
     head: int = 1280,
     dropout: float = 0.2,
 ) -> MobileNetV2:
@@ -140,17 +145,21 @@ def mobilenetv2(
         num_classes: length of the logits.
         input_shape: (C, H, W), H and W at least 8.
         width: factor on the channels, which are rounded to multiples of 8.
+        depth: factor on the blocks of every stage, rounded up: as M. Tan and Q. Le scale depth in
+            "EfficientNet", ICML 2019; the paper's own networks have 1.
         head: channels of the last convolution; the paper's 1280 dominates a tiny network.
         dropout: before the classifier.
     """
     channels, height, side = image_shape(input_shape, "mobilenetv2")
     positive(width, "width")
+    positive(depth, "depth")
     positive(head, "head")
     return MobileNetV2(
         num_classes=num_classes,
         channels=channels,
         halvings=_halvings(min(height, side)),
         width=width,
+        depth=depth,
         head=head,
         dropout=dropout,
     )

@@ -11,6 +11,12 @@ RUNTIMES = Table(
     "runtime",
     [
         Row(
+            "keras",
+            "edgekd.runtimes.keras:load",
+            "Keras files with Keras on PyTorch, for teachers",
+            extra="keras",
+        ),
+        Row(
             "litert",
             "edgekd.runtimes.litert:load",
             "TFLite files with LiteRT and its XNNPACK kernels",
@@ -21,6 +27,12 @@ RUNTIMES = Table(
             "edgekd.runtimes.onnxruntime:load",
             "ONNX files with onnxruntime's CPU provider",
             extra="bench",
+        ),
+        Row(
+            "saved-model",
+            "edgekd.runtimes.saved_model:load",
+            "SavedModels with TensorFlow, for teachers",
+            extra="tensorflow",
         ),
         Row(
             "torch",

@@ -10,6 +10,7 @@ from torch import nn
 
 from edgekd.errors import ModelFileError
 from edgekd.models.build import build
+from edgekd.models.exits import add_exits
 from edgekd.models.weights import load_weights
 from edgekd.records import Network, TensorSpec
 from edgekd.rundir import Run
@@ -55,6 +56,14 @@ def restore(run: Run, weights: Path) -> nn.Module:
         input_shape=known.sample_shape,
         where=weights.stem,
     )
+    if known.exits is not None:
+        add_exits(
+            model,
+            known.exits.at,
+            known.exits.head,
+            num_classes=known.num_classes,
+            input_shape=known.sample_shape,
+        )
     load_weights(model, weights)
     return model
 

@@ -113,7 +113,7 @@ def spoil(root: Path, name: str, data: bytes | None) -> None:
             "is a Git LFS pointer",
         ),
         ("train-images-idx3-ubyte", encode(np.zeros((20, 9, 8), "u1"))[:99], "is cut short"),
-        ("train-images-idx3-ubyte", gzip.compress(b"\0\0")[:-5], "is a damaged gzip file"),
+        ("train-images-idx3-ubyte", gzip.compress(b"\0\0", mtime=0)[:-5], "is a damaged gzip file"),
         ("train-images-idx3-ubyte", encode(np.zeros(20, "u1")), "array of 1 axes, not images"),
         ("train-labels-idx1-ubyte", encode(np.zeros(19, "u1")), "20 images.* 19 labels"),
         ("train-labels-idx1-ubyte", encode(np.zeros(20, "f4")), "float32, not whole numbers"),

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgekd.distill.features import capturable
 from edgekd.models.build import build
+from edgekd.models.layers import capturable
 
 IMAGE = (1, 8, 8)
 
@@ -103,3 +103,19 @@ def test_files_for_the_device_agree(
     given = x.transpose(0, 2, 3, 1) if target == "tflite" else x
     found = np.concatenate([session.run([sample[None]])[0] for sample in given])
     np.testing.assert_allclose(found, prepared.predict(x)[0], atol=1e-5)
+
+
+def test_waveforms_are_convolved_along_time() -> None:
+    """Four blocks; a later start of the same sound gives the same answer but for the edges."""
+    model = network("conv1d", shape=(1, 8000))
+    shapes = capturable(model, torch.zeros(2, 1, 8000))
+    assert [shapes[f"blocks.{number}"] for number in range(4)] == [
+        (32, 500),
+        (32, 125),
+        (64, 31),
+        (128, 31),
+    ]
+    sound = torch.zeros(1, 1, 8000)
+    sound[..., 2000:3000] = torch.randn(1000)
+    later = sound.roll(1024, dims=-1)  # 4 blocks of stride 4 see it at the same phase
+    torch.testing.assert_close(model(sound), model(later), atol=1e-4, rtol=1e-3)

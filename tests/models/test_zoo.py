@@ -23,6 +23,7 @@ TINY: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [16, 8]},
     "vit": {"depth": 2, "dim": 16, "heads": 2},
     "gru": {"hidden": 16},
+    "conv1d": {"width": 0.25},
 }
 
 
@@ -70,6 +71,14 @@ def test_the_same_seed_gives_the_same_weights(name: str) -> None:
         ("wideresnet", {"depth": 16, "width": 2}, 10, CIFAR, 691_674),
         ("wideresnet", {"depth": 40, "width": 1}, 10, CIFAR, 563_930),
         ("wideresnet", {"depth": 40, "width": 2}, 10, CIFAR, 2_243_546),
+        # By hand from M5's table at 32, 32, 64 and 128 channels: filters, BatchNorm, classifier.
+        (
+            "conv1d",
+            {},
+            10,
+            (1, 8000),
+            32 * 80 + 64 + 32 * 32 * 3 + 64 + 64 * 32 * 3 + 128 + 128 * 64 * 3 + 256 + 1290,
+        ),
         # The reference implementations for ImageNet.
         ("mobilenetv2", {}, 1000, (3, 224, 224), 3_504_872),
         ("mobilenetv2", {"width": 0.5}, 1000, (3, 224, 224), 1_968_680),
@@ -124,12 +133,27 @@ def test_mobilenetv2_halves_large_images_five_times_and_small_ones_less() -> Non
 
 
 @pytest.mark.parametrize(
+    ("depth", "blocks"),
+    [(1.0, [1, 2, 3, 4, 3, 3, 1]), (0.5, [1, 1, 2, 2, 2, 2, 1]), (1.4, [2, 3, 5, 6, 5, 5, 2])],
+)
+def test_depth_multiplies_the_blocks_of_every_stage(depth: float, blocks: list[int]) -> None:
+    options = {**TINY["mobilenetv2"], "width": 1.0, "depth": depth}
+    model = build("mobilenetv2", options, num_classes=2, input_shape=CIFAR)
+    found = [m for m in model.modules() if type(m).__name__ == "InvertedResidual"]
+    assert len(found) == sum(blocks)
+    # A stage begins where the shortcut is missing.
+    starts = [i for i, block in enumerate(found) if not block.residual]
+    assert [b - a for a, b in zip(starts, [*starts[1:], len(found)], strict=True)] == blocks
+
+
+@pytest.mark.parametrize(
     ("name", "options", "shape", "message"),
     [
         ("resnet8", {}, (64,), r"takes images \(C, H, W\)"),
         ("resnet8", {}, (1, 7, 8), "at least 8x8"),
         ("resnet8", {"width": 0}, CIFAR, "width is 0"),
         ("mobilenetv2", {"width": -1.0}, CIFAR, "width is -1.0"),
+        ("mobilenetv2", {"depth": 0.0}, CIFAR, "depth is 0.0"),
         ("wideresnet", {"depth": 18}, CIFAR, "depth is 18"),
         ("ds-cnn", {"kernel": [3]}, CIFAR, "kernel is"),
         ("ds-cnn", {"layers": 0}, CIFAR, "layers is 0"),
@@ -140,6 +164,8 @@ def test_mobilenetv2_halves_large_images_five_times_and_small_ones_less() -> Non
         ("vit", {}, (20, 3), r"takes images \(C, H, W\)"),
         ("gru", {}, (7,), r"takes sequences \(L, D\)"),
         ("gru", {"layers": 0}, CIFAR, "layers is 0"),
+        ("conv1d", {}, (7,), r"takes waveforms \(C, L\)"),
+        ("conv1d", {"kernel": 0}, (1, 400), "kernel is 0"),
     ],
 )
 def test_options_that_cannot_be(

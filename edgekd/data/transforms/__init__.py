@@ -12,9 +12,27 @@ TRANSFORMS = Table(
     "transform",
     [
         Row(
+            "center-crop",
+            "edgekd.data.transforms.place:CenterCrop",
+            "the centre of images",
+            extra="train",
+        ),
+        Row(
             "grey",
             "edgekd.data.transforms.colour:Grey",
             "one channel of three: the luma of ITU-R BT.601",
+            extra="train",
+        ),
+        Row(
+            "log-mel",
+            "edgekd.data.transforms.spectrum:LogMel",
+            "log-mel energies of waveforms",
+            extra="train",
+        ),
+        Row(
+            "pad",
+            "edgekd.data.transforms.place:Pad",
+            "zeros around images",
             extra="train",
         ),
         Row(
@@ -27,6 +45,12 @@ TRANSFORMS = Table(
             "rgb",
             "edgekd.data.transforms.colour:RGB",
             "three equal channels of one",
+            extra="train",
+        ),
+        Row(
+            "spectrogram",
+            "edgekd.data.transforms.spectrum:Spectrogram",
+            "spectrogram of waveforms, logarithmic or not",
             extra="train",
         ),
     ],
