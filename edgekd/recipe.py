@@ -19,44 +19,63 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from edgekd import recipe_faults as faults_in
 from edgekd.errors import RecipeError
+from edgekd.recipe_exits import faults_in_exits, fill_exits
+from edgekd.recipe_progressive import AssistantSpec, ChainSpec, StageSpec
 from edgekd.recipe_specs import (
     AugmentSpec,
     BenchmarkSpec,
     DataSpec,
+    EnergySpec,
     ExportSpec,
     MixSpec,
     SplitSpec,
+    SynthesisSpec,
     Table,
     TrainSpec,
+    UnlabelledSpec,
     as_tuple,
 )
 from edgekd.recipe_teaching import (
     CacheSpec,
     EnsembleSpec,
+    ExitsSpec,
     InputSpec,
     LossSpec,
     ModelSpec,
+    PeerSpec,
+    StartSpec,
+    StudentSpec,
     TeacherSpec,
     TransformSpec,
 )
 from edgekd.toml import apply_overrides, dump_toml, read_toml
 
 __all__ = [
+    "AssistantSpec",
     "AugmentSpec",
     "BenchmarkSpec",
     "CacheSpec",
+    "ChainSpec",
     "DataSpec",
+    "EnergySpec",
     "EnsembleSpec",
+    "ExitsSpec",
     "ExportSpec",
     "InputSpec",
     "LossSpec",
     "MixSpec",
     "ModelSpec",
+    "PeerSpec",
     "Recipe",
     "SplitSpec",
+    "StageSpec",
+    "StartSpec",
+    "StudentSpec",
+    "SynthesisSpec",
     "TeacherSpec",
     "TrainSpec",
     "TransformSpec",
+    "UnlabelledSpec",
     "builtin_recipes",
     "find_recipe",
 ]
@@ -71,10 +90,15 @@ class Recipe(Table):
     seed: Annotated[int, Field(ge=0)] = 0
     data: DataSpec = DataSpec()
     teacher: Annotated[tuple[TeacherSpec, ...], BeforeValidator(as_tuple)] = ()
+    peer: Annotated[tuple[PeerSpec, ...], BeforeValidator(as_tuple)] = ()
     ensemble: EnsembleSpec = EnsembleSpec()
-    student: ModelSpec
+    assistant: Annotated[tuple[AssistantSpec, ...], BeforeValidator(as_tuple)] = ()
+    chain: ChainSpec = ChainSpec()
+    student: StudentSpec
+    stage: Annotated[tuple[StageSpec, ...], BeforeValidator(as_tuple)] = ()
     loss: Annotated[tuple[LossSpec, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     train: TrainSpec = TrainSpec()
+    synthesis: SynthesisSpec | None = None
     export: Annotated[tuple[ExportSpec, ...], BeforeValidator(as_tuple)] = ()
     benchmark: BenchmarkSpec = BenchmarkSpec()
     budget: dict[str, Any] = {}
@@ -123,6 +147,7 @@ class Recipe(Table):
             RecipeError: with every fault found.
         """
         raw = copy.deepcopy(dict(raw))
+        fill_exits(raw)
         found = list(faults)
         recipe = None
         try:
@@ -131,6 +156,7 @@ class Recipe(Table):
             found += faults_in.structure(error, cls, raw)
         found += faults_in.names(raw)
         found += faults_in.sections(raw)
+        found += faults_in_exits(raw)
         if options:
             found += faults_in.options(raw)
         if found or recipe is None:

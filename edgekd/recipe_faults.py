@@ -15,23 +15,34 @@ from typing import Any, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from edgekd.errors import EdgekdError, MissingExtraError, UnknownNameError
-from edgekd.recipe_specs import AugmentSpec, DataSpec, OpenTable
-from edgekd.recipe_teaching import LossSpec, ModelSpec, TeacherSpec, TransformSpec
+from edgekd.recipe_progressive import AssistantSpec
+from edgekd.recipe_specs import AugmentSpec, DataSpec, OpenTable, UnlabelledSpec
+from edgekd.recipe_teaching import LossSpec, PeerSpec, StudentSpec, TeacherSpec, TransformSpec
 from edgekd.registry import load_target, options_of, table
 
 #: key path -> kind of table; ``*`` runs over a list.
 NAMES = {
     "data.source": "source",
+    "data.unlabelled.source": "source",
     "teacher.*.model": "model",
     "student.model": "model",
+    "peer.*.model": "model",
+    "assistant.*.model": "model",
     "loss.*.name": "loss",
     "train.optimizer": "optimizer",
     "train.schedule": "schedule",
     "train.augment.*.name": "augmentation",
     "student.input.transforms.*.name": "transform",
     "teacher.*.input.transforms.*.name": "transform",
+    "peer.*.input.transforms.*.name": "transform",
     "teacher.*.train.optimizer": "optimizer",
     "teacher.*.train.schedule": "schedule",
+    "assistant.*.input.transforms.*.name": "transform",
+    "assistant.*.train.optimizer": "optimizer",
+    "assistant.*.train.schedule": "schedule",
+    "stage.*.train.optimizer": "optimizer",
+    "stage.*.train.schedule": "schedule",
+    "synthesis.method": "synthesiser",
     "export.*.target": "target",
     "export.*.quantize": "scheme",
 }
@@ -39,12 +50,17 @@ NAMES = {
 #: The open tables, by the pattern of the key that names what their other keys, the options, go to.
 OPEN: dict[str, type[OpenTable]] = {
     "data.source": DataSpec,
+    "data.unlabelled.source": UnlabelledSpec,
     "teacher.*.model": TeacherSpec,
-    "student.model": ModelSpec,
+    "student.model": StudentSpec,
+    "peer.*.model": PeerSpec,
+    "assistant.*.model": AssistantSpec,
     "loss.*.name": LossSpec,
     "train.augment.*.name": AugmentSpec,
     "student.input.transforms.*.name": TransformSpec,
     "teacher.*.input.transforms.*.name": TransformSpec,
+    "peer.*.input.transforms.*.name": TransformSpec,
+    "assistant.*.input.transforms.*.name": TransformSpec,
 }
 
 #: Parameters that edgekd passes itself, by kind; a recipe cannot set them.
@@ -85,7 +101,9 @@ def structure(error: ValidationError, model: type[BaseModel], raw: Mapping[str, 
         elif item["type"] == "missing":
             faults.append(f"{where}: missing")
         else:
-            faults.append(f"{where}: {_sentence(item['msg'])}{_shown(given)}")
+            # A check of a whole table has said which keys are wrong.
+            whole = item["type"] == "value_error" and isinstance(given, Mapping)
+            faults.append(f"{where}: {_sentence(item['msg'])}{'' if whole else _shown(given)}")
     return faults
 
 
@@ -219,7 +237,7 @@ def _fields_at(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
         current = next((a for a in (current, *arguments) if _is_model(a)), None)
         if current is None:
             return []
-    return list(current.model_fields)
+    return [field.alias or name for name, field in current.model_fields.items()]
 
 
 def _is_model(kind: Any) -> bool:

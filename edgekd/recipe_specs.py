@@ -37,14 +37,28 @@ class SplitSpec(Table):
 
     An integer is a number of samples, a fraction is a fraction of the training part. Parts that
     the source brings itself are not cut. ``train`` keeps only so many of what is left to train
-    with, for quick tries and for studies of little data; the rest goes unused.
+    with, for quick tries and for studies of little data; the rest goes unused. ``labelled`` keeps
+    only so many labels in what is left; the others of its samples stay, without theirs.
     """
 
     train: Size | None = None
+    labelled: Size | None = None
     calibration: Size = 128
     validation: Size = 0.1
     test: Size = 0.2
     seed: int = 0
+
+
+class UnlabelledSpec(OpenTable):
+    """``[data.unlabelled]``: more samples to train with, without labels. Options go to the source.
+
+    Attributes:
+        source: whose training samples they are; of the same shape as those of the data.
+        samples: how many of them at most, drawn by the split's seed; default: all.
+    """
+
+    source: str
+    samples: Positive | None = None
 
 
 class DataSpec(OpenTable):
@@ -52,6 +66,7 @@ class DataSpec(OpenTable):
 
     source: str = "digits"
     split: SplitSpec = SplitSpec()
+    unlabelled: UnlabelledSpec | None = None
 
 
 def named(value: Any) -> Any:
@@ -85,6 +100,25 @@ class MixSpec(Table):
     alpha: Annotated[float, Field(gt=0)] = 0.2
 
 
+class EnergySpec(Table):
+    """``[train.energy]``, or ``energy = true``: how much energy each training takes.
+
+    Attributes:
+        country: three letters of ISO 3166-1, whose electricity decides the CO2e; default: the
+            world's average.
+        cpu_watts: the processor's thermal design power, for an estimate; default: codecarbon's
+            table.
+    """
+
+    country: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
+    cpu_watts: Annotated[float, Field(gt=0)] | None = None
+
+
+def _switch(value: Any) -> Any:
+    """Let ``energy = true`` stand for an empty ``[train.energy]``."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class TrainSpec(Table):
     """``[train]``: how networks are trained.
 
@@ -116,6 +150,7 @@ class TrainSpec(Table):
         baseline: also train each student without its teacher, same seed and same budget.
         doctor: ``strict`` stops before the first epoch where the doctor finds a fault, ``warn``
             only says it, ``off`` does not look.
+        energy: measure or estimate what each training takes, by codecarbon, offline.
     """
 
     epochs: Positive = 30
@@ -144,6 +179,35 @@ class TrainSpec(Table):
     seeds: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = ()
     baseline: bool = False
     doctor: Literal["strict", "warn", "off"] = "strict"
+    energy: Annotated[EnergySpec | None, BeforeValidator(_switch)] = None
+
+
+class SynthesisSpec(Table):
+    """``[synthesis]``: train the student without data, on samples made from the teacher alone.
+
+    Experimental. Validation and test stay real, and choose nothing.
+
+    Attributes:
+        method: ``inversion`` or ``generator``.
+        samples: of the training split that is made.
+        batch_size: samples made together.
+        steps: of the optimization, for each batch.
+        learning_rate: of ``inversion``.
+        batchnorm: weight of the distance from the teacher's BatchNorm statistics.
+        variation: weight of total variation, for ``inversion``.
+        norm: weight of the mean square, for ``inversion``.
+        compare: also train each student on the real data, with the same teacher and budget.
+    """
+
+    method: str = "inversion"
+    samples: Positive = 1000
+    batch_size: Positive = 200
+    steps: Positive = 300
+    learning_rate: Annotated[float, Field(gt=0)] = 0.05
+    batchnorm: Annotated[float, Field(ge=0)] = 1.0
+    variation: Annotated[float, Field(ge=0)] = 0.0
+    norm: Annotated[float, Field(ge=0)] = 0.0
+    compare: bool = True
 
 
 class ExportSpec(Table):

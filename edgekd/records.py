@@ -14,6 +14,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from edgekd.recordbase import Fraction, Record, Sha256, Versioned
+from edgekd.records_networks import Energy as Energy
+from edgekd.records_networks import ExitHeads as ExitHeads
+from edgekd.records_networks import Link as Link
+from edgekd.records_networks import ModelFacts as ModelFacts
+from edgekd.records_networks import Network as Network
+from edgekd.records_networks import Preprocess as Preprocess
+from edgekd.records_networks import Score as Score
 
 
 class FileRecord(Record):
@@ -41,19 +48,6 @@ class Provenance(Record):
     wall_seconds: float | None = None
 
 
-class Preprocess(Record):
-    """How raw samples become network input: ``(transforms(raw * scale) - mean[c]) / std[c]``.
-
-    ``c`` runs over the first axis of a sample. One value in ``mean`` and ``std`` holds for all.
-    ``transforms`` are rows of the table of transforms with their options, in order.
-    """
-
-    transforms: tuple[dict[str, Any], ...] = ()
-    scale: float = 1.0
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-
-
 class TensorSpec(Record):
     """One input or output of a model file.
 
@@ -70,47 +64,11 @@ class TensorSpec(Record):
     zero_point: int | None = None
 
 
-class ModelFacts(Record):
-    """What is known of a network without running it.
-
-    ``macs``: multiply-accumulate operations of one sample (convolutions and matrix products).
-    """
-
-    name: str
-    parameters: int
-    macs: int | None = None
-    size_bytes: int | None = None
-    sha256: Sha256 | None = None
-
-
-class Network(Record):
-    """How to build a network of a run again, and what it takes.
-
-    ``input`` names the data's input that it sees, ``sample_shape`` and ``preprocess`` what that
-    becomes for it, ``num_classes`` the number of its outputs.
-    """
-
-    model: str
-    options: dict[str, Any] = {}
-    num_classes: int
-    sample_shape: tuple[int, ...]
-    input: str = "input"
-    preprocess: Preprocess = Preprocess()
-
-
-class Score(Record):
-    """What one trained network reached. Fractions of the split named."""
-
-    seed: int
-    epochs: int
-    validation_accuracy: Fraction
-    test_accuracy: Fraction
-    test_agreement: Fraction | None = None
-    train_seconds: float | None = None
-
-
 class RunManifest(Versioned):
-    """``manifest.json`` of a run. ``status`` is ``incomplete`` until everything is in place."""
+    """``manifest.json`` of a run. ``status`` is ``incomplete`` until everything is in place.
+
+    A score of a teacher is None where its answers to the validation and test split are unknown.
+    """
 
     kind: Literal["run"] = "run"
     status: Literal["incomplete", "complete"]
@@ -123,11 +81,16 @@ class RunManifest(Versioned):
     preprocess: Preprocess = Preprocess()
     sample_shape: tuple[int, ...] = ()
     teachers: tuple[ModelFacts, ...] = ()
-    teacher_scores: tuple[Score, ...] = ()
+    teacher_scores: tuple[Score | None, ...] = ()
+    peers: tuple[ModelFacts, ...] = ()
+    peer_scores: tuple[Score, ...] = ()
     student: ModelFacts | None = None
     student_scores: tuple[Score, ...] = ()
     baseline_scores: tuple[Score, ...] = ()
+    compared_scores: dict[str, tuple[Score, ...]] = {}
+    links: tuple[Link, ...] = ()
     networks: dict[str, Network] = {}
+    energy: tuple[Energy, ...] = ()
     files: dict[str, FileRecord] = {}
     parents: dict[str, str] = {}
     provenance: Provenance
@@ -171,13 +134,19 @@ class Parity(Record):
 
 
 class ArtifactManifest(Versioned):
-    """``manifest.json`` beside an exported file."""
+    """``manifest.json`` beside an exported file.
+
+    ``exit`` is the number of the early exit that the file ends at, from 1 on; None: at the
+    network's own end. A ``segment`` begins where the exit before it ends.
+    """
 
     kind: Literal["artifact"] = "artifact"
     status: Literal["complete"] = "complete"
     name: str
     target: str
     quantize: str
+    exit: int | None = None
+    segment: bool = False
     file: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]

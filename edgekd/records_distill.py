@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from edgekd.recordbase import Record, Versioned
-from edgekd.records import FileRecord, Provenance, Score
+from edgekd.records import Energy, FileRecord, Provenance, Score
 
 
 class TeacherManifest(Versioned):
@@ -16,6 +16,7 @@ class TeacherManifest(Versioned):
     key: str
     model: str
     score: Score
+    energy: Energy | None = None
     files: dict[str, FileRecord]
     provenance: Provenance
 

@@ -28,11 +28,13 @@ TABLES: dict[str, str] = {
     "augmentation": "edgekd.distill:AUGMENTATIONS",
     "optimizer": "edgekd.distill:OPTIMIZERS",
     "schedule": "edgekd.distill:SCHEDULES",
+    "synthesiser": "edgekd.distill.synthesis:SYNTHESISERS",
     "target": "edgekd.export:TARGETS",
     "scheme": "edgekd.quantize:SCHEMES",
     "runtime": "edgekd.runtimes:RUNTIMES",
     "transport": "edgekd.transports:TRANSPORTS",
     "metric": "edgekd.metrics:METRICS",
+    "corruption": "edgekd.evaluate.corruptions:CORRUPTIONS",
 }
 
 

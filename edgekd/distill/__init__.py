@@ -51,6 +51,24 @@ AUGMENTATIONS = Table(
             "random horizontal flip",
             extra="train",
         ),
+        Row(
+            "gain",
+            "edgekd.distill.augmentations_signal:gain",
+            "louder or softer at random",
+            extra="train",
+        ),
+        Row(
+            "noise",
+            "edgekd.distill.augmentations_signal:noise",
+            "white noise at a random signal-to-noise ratio",
+            extra="train",
+        ),
+        Row(
+            "time-shift",
+            "edgekd.distill.augmentations_signal:time_shift",
+            "random shift along the last axis, zeros moving in",
+            extra="train",
+        ),
     ],
 )
 

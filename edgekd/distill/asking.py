@@ -10,9 +10,10 @@ from lightning_fabric import Fabric
 
 from edgekd.distill.batches import Batch, TrainingBatches
 from edgekd.distill.cache import TeacherCache, cache_folder
+from edgekd.distill.job import Answers, Job, example_of
 from edgekd.distill.progress import Progress
 from edgekd.distill.ranks import Ranks
-from edgekd.distill.trainable import Answers, Job, example_of
+from edgekd.distill.recorded import Recorded, RecordedVoice
 from edgekd.distill.tutor import Tutor
 from edgekd.distill.voice import Voice, live
 from edgekd.models.weights import state_sha256
@@ -28,7 +29,7 @@ def make_batches(job: Job, fabric: Fabric) -> TrainingBatches:
         views=job.views,
         views_seed=job.views_seed if job.views else None,
         ranks=Ranks.of(fabric),
-        others=[tutor.dataset.input for tutor in job.teachers],
+        others=[tutor.dataset.input for tutor in job.tutors],
     )
 
 
@@ -63,6 +64,9 @@ def teacher_voices(
     with ExitStack() as stack:
         voices: dict[str, Voice] = {}
         for tutor in job.teachers:
+            if isinstance(tutor.model, Recorded):
+                voices[tutor.name] = RecordedVoice(tutor.model)
+                continue
             layers = job.captured_of(tutor.name)
             example = example_of(tutor.dataset)
             voice: Voice = stack.enter_context(live(tutor, layers, batches, fabric, example))

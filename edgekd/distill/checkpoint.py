@@ -31,6 +31,7 @@ class Checkpoint:
         trainable: state of the student and of the losses.
         optimizers: state of the student's optimizer, then of the opponents', if any.
         ema: state of the average, where there is one.
+        following: state of each teacher that follows the student, by name.
         best: state of the network to keep.
     """
 
@@ -43,6 +44,7 @@ class Checkpoint:
     trainable: dict[str, Any] = field(default_factory=dict)
     optimizers: list[dict[str, Any]] = field(default_factory=list)
     ema: dict[str, Any] = field(default_factory=dict)
+    following: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:

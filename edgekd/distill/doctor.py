@@ -20,12 +20,15 @@ from torch import Tensor, nn
 
 from edgekd.distill.asking import Voices
 from edgekd.distill.batches import Batch, TrainingBatches
-from edgekd.distill.evaluate import predict
+from edgekd.distill.evaluate import answers_of
+from edgekd.distill.job import Answers, Job
 from edgekd.distill.players import Players
-from edgekd.distill.trainable import Answers, Job
+from edgekd.distill.recorded import Recorded
 from edgekd.distill.tutor import Reads, Tutor
+from edgekd.distill.unlabelled import look_at_unlabelled
 from edgekd.metrics.classification import accuracy
 from edgekd.records_distill import Finding
+from edgekd.schedule import value_at
 
 #: A term whose gradient is this many times smaller than the largest does next to nothing.
 FAINT = 1e-3
@@ -51,8 +54,13 @@ def examine(
         findings = [*_optimizers(players)]
         answers = [voices.answer(batch) for batch in dry]
         for tutor in job.teachers:
-            findings += _teacher(tutor, Reads(tutor, batches), dry, fabric, alone=_alone(job))
+            who = "" if _alone(job) else f" ({tutor.name})"
+            if isinstance(tutor.model, Recorded):
+                findings.append(_alignment(tutor, who, fabric))
+            else:
+                findings += _teacher(tutor, Reads(tutor, batches), dry, fabric, who)
         findings += _terms(players, dry, answers, fabric)
+        findings += look_at_unlabelled(job, fabric)
     finally:
         players.trainable.load_state_dict(before)
         players.optimizer.zero_grad()
@@ -65,7 +73,7 @@ def _alone(job: Job) -> bool:
 
 
 def _teacher(
-    tutor: Tutor, reads: Reads, dry: list[Batch], fabric: Fabric, *, alone: bool
+    tutor: Tutor, reads: Reads, dry: list[Batch], fabric: Fabric, who: str
 ) -> Iterator[Finding]:
     teacher = tutor.model
     before = copy.deepcopy(teacher.state_dict())
@@ -73,7 +81,6 @@ def _teacher(
         for batch in dry:
             teacher(reads(batch))
     after = teacher.state_dict()
-    who = "" if alone else f" ({tutor.name})"
     moved = [name for name, value in before.items() if not torch.equal(value, after[name])]
     awake = [name for name, module in teacher.named_modules() if module.training]
     learning = [name for name, p in teacher.named_parameters() if p.requires_grad]
@@ -94,6 +101,8 @@ def _teacher(
             status="ok",
             message="frozen, in eval mode; no parameter or buffer moved in two dry batches",
         )
+    if tutor.average is not None:  # it knows what the student knows: nothing yet
+        return
     if tutor.trained:
         yield _alignment(tutor, who, fabric)
     else:
@@ -106,14 +115,26 @@ def _teacher(
 
 def _alignment(tutor: Tutor, who: str, fabric: Fabric) -> Finding:
     """Compare the teacher's accuracy with chance: another label order shows as chance."""
-    targets = tutor.dataset.splits["validation"].targets
-    logits = predict(tutor.model, tutor.dataset, "validation", device=fabric.device)
+    # Of a recorded teacher, answers to the training samples may be all that there is.
+    split = "validation"
+    logits = answers_of(tutor, split, device=fabric.device)
+    if logits is None:
+        split = "train"
+        logits = answers_of(tutor, split, device=fabric.device)
+    part = tutor.dataset.splits[split]
+    if logits is None or not part.labelled.any():
+        return Finding(
+            check=f"labels aligned{who}",
+            status="warn",
+            message="not looked at: there are no labels to hold the answers against",
+        )
+    logits, targets = logits[part.labelled], part.targets[part.labelled]
     reached = accuracy(logits, targets)
     chance = float(np.bincount(targets).max() / len(targets))
     # Three standard errors of a guesser's accuracy on as many samples.
     limit = chance + 3.0 * math.sqrt(chance * (1.0 - chance) / len(targets))
     good = reached > limit
-    message = f"the teacher reaches {reached:.2%} on validation; chance is {chance:.2%}"
+    message = f"the teacher reaches {reached:.2%} on {split}; chance is {chance:.2%}"
     if not good:
         message += ": are its labels in another order, or its inputs normalised otherwise?"
     return Finding(
@@ -148,9 +169,9 @@ def _optimizers(players: Players) -> Iterator[Finding]:
 def _terms(
     players: Players, dry: list[Batch], answers: list[Answers], fabric: Fabric
 ) -> Iterator[Finding]:
-    """Compare the terms' gradients on the student, and look for NaN and for constants."""
+    """Compare the terms' gradients on the networks they teach; look for NaN and constants."""
     players.trainable.train()
-    student = [p for p in players.trainable.student.parameters() if p.requires_grad]
+    learn = players.trainable.learns
     values: dict[str, list[float]] = {}
     norms: dict[str, float] = {}
     for batch, answer in zip(dry, answers, strict=True):
@@ -159,7 +180,7 @@ def _terms(
             terms = players.trainable(batch, answer)
         for name, term in terms.items():
             values.setdefault(name, []).append(term.item())
-            norms[name] = norms.get(name, 0.0) + _norm(term, student) / len(dry)
+            norms[name] = norms.get(name, 0.0) + _norm(term, learn(name)) / len(dry)
     broken = [name for name, seen in values.items() if not np.isfinite([*seen, norms[name]]).all()]
     yield Finding(
         check="finite",
@@ -168,24 +189,32 @@ def _terms(
             f"NaN or Inf in {', '.join(broken)}" if broken else "no NaN, no Inf in two dry batches"
         ),
     )
-    yield _balance(norms, broken)
+    later = [
+        term.name
+        for term in players.trainable.terms
+        if value_at(term.weight, 0.0) == 0.0 != value_at(term.weight, 1.0)
+    ]
+    yield _balance({name: norms[name] for name in norms if name not in later}, broken, later)
 
 
-def _norm(term: Tensor, student: list[nn.Parameter]) -> float:
+def _norm(term: Tensor, network: nn.Module) -> float:
     if not term.requires_grad:
         return 0.0
-    found = torch.autograd.grad(term, student, retain_graph=True, allow_unused=True)
+    learning = [p for p in network.parameters() if p.requires_grad]
+    found = torch.autograd.grad(term, learning, retain_graph=True, allow_unused=True)
     squares = [g.float().square().sum() for g in found if g is not None]
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
 
-def _balance(norms: dict[str, float], broken: list[str]) -> Finding:
+def _balance(norms: dict[str, float], broken: list[str], later: list[str]) -> Finding:
     known = {name: norm for name, norm in norms.items() if name not in broken}
     largest = max(known.values(), default=0.0)
     constant = [name for name, norm in known.items() if norm == 0.0]
     faint = [name for name, norm in known.items() if 0.0 < norm < FAINT * largest]
     parts = [f"{name} {norm / largest:.3g}" for name, norm in known.items() if largest]
     message = "gradient norms on the student, relative to the largest: " + ", ".join(parts)
+    if later:
+        message += f"; with a weight of 0 at first: {', '.join(later)}"
     if constant:
         message += f"; constant, so it teaches nothing: {', '.join(constant)}"
     if faint:

@@ -7,6 +7,15 @@ import torch
 from torch import nn
 
 from edgekd.data.split import Dataset
+from edgekd.distill.recorded import Recorded
+from edgekd.distill.tutor import Tutor
+
+
+def answers_of(tutor: Tutor, split: str, *, device: torch.device) -> np.ndarray | None:
+    """Return the logits (N, C) of a teacher for a split; None where not all were recorded."""
+    if isinstance(tutor.model, Recorded) and not tutor.model.knows(split):
+        return None
+    return predict(tutor.model, tutor.dataset, split, device=device)
 
 
 def predict(
@@ -25,7 +34,12 @@ def predict(
 
     Returns:
         (N, C) float32.
+
+    Raises:
+        ModelError: a recorded teacher does not know all samples.
     """
+    if isinstance(model, Recorded):
+        return model.logits(split)
     training = model.training
     model.eval()
     count = len(dataset.splits[split])

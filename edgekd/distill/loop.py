@@ -21,14 +21,15 @@ from edgekd.distill.asking import Voices, make_batches, teacher_voices
 from edgekd.distill.batches import TrainingBatches
 from edgekd.distill.checkpoint import Checkpoint
 from edgekd.distill.doctor import examine
-from edgekd.distill.evaluate import predict
 from edgekd.distill.features import Capture
+from edgekd.distill.job import Job
+from edgekd.distill.peers import company
 from edgekd.distill.players import Players, make_average
 from edgekd.distill.progress import Progress
 from edgekd.distill.schedules import with_warmup
-from edgekd.distill.trainable import Job, Trainable, build_losses, freeze, set_layout
+from edgekd.distill.trainable import Trainable, build_losses, freeze, set_layout
+from edgekd.distill.validation import chosen_by, validate
 from edgekd.errors import TrainingError
-from edgekd.metrics.classification import accuracy
 from edgekd.records_distill import Finding
 from edgekd.registry import table
 from edgekd.seeds import derive_seed
@@ -57,7 +58,7 @@ def set_up(job: Job, fabric: Fabric, progress: Progress) -> Iterator[Stage]:
     for tutor in job.teachers:
         freeze(tutor.model).to(fabric.device)
     if job.train.channels_last:
-        for network in (job.student, *(tutor.model for tutor in job.teachers)):
+        for network in (job.student, *(tutor.model for tutor in job.tutors)):
             set_layout(network, torch.channels_last)
     torch.manual_seed(derive_seed(job.seed, "losses"))
     build_losses(job)
@@ -66,11 +67,13 @@ def set_up(job: Job, fabric: Fabric, progress: Progress) -> Iterator[Stage]:
     # The average is a copy of the student, so it is made before any hook is on.
     average = make_average(job.student, job.train)
     capture = Capture(job.student, job.captured(), "student")
-    trainable = Trainable(job, capture, fabric)
-    players = Players(trainable, job.train, fabric, state, average)
-    capture.rehearse(job.example().to(fabric.device))
-    with capture.hooked(), teacher_voices(job, batches, fabric, progress) as voices:
-        yield Stage(batches, state, players, voices)
+    following = {t.name: t.average for t in job.teachers if t.average is not None}
+    with company(job, batches, fabric.device) as beside:
+        trainable = Trainable(job, capture, fabric, beside)
+        players = Players(trainable, job.train, fabric, state, average, following)
+        capture.rehearse(job.example().to(fabric.device))
+        with capture.hooked(), teacher_voices(job, batches, fabric, progress) as voices:
+            yield Stage(batches, state, players, voices)
 
 
 def diagnose(job: Job, fabric: Fabric, progress: Progress) -> list[Finding]:
@@ -115,15 +118,21 @@ def fit(
             began = time.perf_counter()
             line = _epoch(job, stage, fabric, progress)
             _validate(job, state, stage.players.kept, line, fabric, time.perf_counter() - began)
+            if line.get("collapsed"):
+                progress.message(
+                    f"epoch {line['epoch']}: the student's outputs have collapsed, they no longer "
+                    "depend on the sample; lower the learning rate or dino's teacher_temperature"
+                )
             progress.epoch(line)
             stage.players.store(state)
             if fabric.is_global_zero:
                 log(line)
                 state.save(job.checkpoint)
     progress.finished()
-    set_layout(job.student, torch.contiguous_format)
+    for network in (job.student, *(peer.tutor.model for peer in job.peers)):
+        set_layout(network, torch.contiguous_format)
+        network.eval()
     job.student.load_state_dict(state.best)
-    job.student.eval()
     return state
 
 
@@ -133,7 +142,7 @@ def _epoch(job: Job, stage: Stage, fabric: Fabric, progress: Progress) -> dict[s
     players.wrapped.train()
     schedule = table("schedule").resolve(job.train.schedule)
     steps = steps_an_epoch(job, batches)
-    sums: dict[str, float] = dict.fromkeys([term.name for term in job.terms], 0.0)
+    sums: dict[str, float] = dict.fromkeys([term.name for term in job.all_terms], 0.0)
     seen, rate = 0, 0.0
     for number, batch in enumerate(batches.epoch(epoch, fabric.device)):
         step, part = divmod(number, job.train.accumulate)
@@ -202,8 +211,8 @@ def _validate(
     training_seconds: float,
 ) -> None:
     """Score the epoch on validation and bring the checkpoint's bookkeeping up to date."""
-    logits = predict(kept, job.dataset, "validation", device=fabric.device)
-    reached = accuracy(logits, job.dataset.splits["validation"].targets)
+    found = validate(job, kept, fabric.device)
+    reached = chosen_by(found)
     state.epoch += 1
     state.seconds += training_seconds
     better = reached > state.best_accuracy
@@ -215,5 +224,5 @@ def _validate(
         state.best = {name: value.detach().clone() for name, value in kept.state_dict().items()}
     out_of_patience = 0 < job.train.patience <= state.stale
     state.finished = state.epoch >= job.train.epochs or out_of_patience
-    line["validation_accuracy"] = reached
+    line.update(found)
     line["seconds"] = round(training_seconds, 4)

@@ -14,23 +14,41 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from edgekd.data.split import Dataset
+from edgekd.distill.assistants import obtain_assistants
+from edgekd.distill.chain import Chain
 from edgekd.distill.evaluate import predict
 from edgekd.distill.findings import report_findings
 from edgekd.distill.finishing import answers_on, finish
-from edgekd.distill.loop import diagnose, fit
+from edgekd.distill.generations import (
+    DIRECT,
+    as_tutor,
+    chain_of,
+    phases_of,
+    stages_of,
+    weights_seed,
+    whole_train,
+)
+from edgekd.distill.job import Job
+from edgekd.distill.links import Links
 from edgekd.distill.memory import freed_memory_kept
+from edgekd.distill.metering import metered
+from edgekd.distill.online import Trained, company_of, in_company
 from edgekd.distill.progress import Progress
 from edgekd.distill.session import Session
-from edgekd.distill.teacher import at_hand, obtain
+from edgekd.distill.sizes import expected
+from edgekd.distill.stages import fit_stages
+from edgekd.distill.starting import start_student
+from edgekd.distill.synthesis.making import without_data
+from edgekd.distill.teacher import obtain
 from edgekd.distill.terms import label_terms, student_terms
-from edgekd.distill.trainable import Job
-from edgekd.distill.tutor import Tutor
+from edgekd.distill.unlabelled import labelled_only
+from edgekd.distill.validation import best_accuracy, knn_of
 from edgekd.metrics.classification import accuracy, agreement
 from edgekd.models.build import build
+from edgekd.models.exits import add_exits
 from edgekd.models.weights import load_weights
 from edgekd.recipe import Recipe, TrainSpec
 from edgekd.records import Score
-from edgekd.records_distill import Finding
 from edgekd.rundir import Run
 
 Accelerator = Literal["auto", "cpu", "cuda"]
@@ -60,88 +78,150 @@ def make(session: Session, fabric: Fabric, progress: Progress) -> Run:
     began = time.perf_counter()
     train = session.recipe.train
     with torch_settings(train.threads):
+        announce(session, progress)
         teachers = obtain(session, fabric, progress)
         tutors = tuple(teacher.tutor for teacher in teachers)
-        students = [
-            _student(session, seed, tutors, fabric, progress, first=number == 0)
+        chain = chain_of(session.recipe, tutors)
+        assistants = obtain_assistants(session, chain, fabric, progress)
+        for assistant in assistants:
+            chain = chain.followed_by(assistant.tutor)
+        learning = without_data(session, tutors, progress)
+        generations = [
+            _generations(learning, seed, chain, fabric, progress, first=number == 0)
             for number, seed in enumerate(session.recipe.seeds)
         ]
+        students = [of_seed[-1] for of_seed in generations]
         baselines = [
-            _student(session, seed, (), fabric, progress, phase="baseline")[1]
+            _student(session, seed, Chain(), fabric, progress, phase="baseline")
             for seed in (session.recipe.seeds if train.baseline else ())
         ]
+        synthesis = session.recipe.synthesis
+        with_data = [
+            _student(session, seed, chain, fabric, progress, phase="with data").score
+            for seed in (session.recipe.seeds if synthesis and synthesis.compare else ())
+        ]
+        direct = [
+            _student(session, seed, chain.direct(), fabric, progress, phase=DIRECT).score
+            for seed in (session.recipe.seeds if session.recipe.chain.direct else ())
+        ]
+        found = {"with data": with_data, DIRECT: direct}
+        compared = {name: scores for name, scores in found.items() if scores}
+        links = Links(assistants, [[made.score for made in of_seed] for of_seed in generations])
         run = Run(session.path, session.manifest)
         if fabric.is_global_zero:
-            run = finish(session, teachers, students, baselines, fabric, began)
+            teachers = students[0].company.teachers(session.recipe, teachers)
+            run = finish(session, teachers, students, baselines, compared, links, fabric, began)
         fabric.barrier()
         return run
 
 
-def make_fabric(train: TrainSpec, accelerator: Accelerator | None) -> Fabric:
-    """Return Lightning Fabric as the recipe wants it, or on another accelerator."""
+def make_fabric(
+    train: TrainSpec, accelerator: Accelerator | None, *, partly: bool = False
+) -> Fabric:
+    """Return Lightning Fabric as the recipe wants it, or on another accelerator.
+
+    Args:
+        train: how to train.
+        accelerator: where, instead.
+        partly: some parameters have no gradient at times: DDP then has to look for them.
+    """
+    strategy: str = train.strategy
+    if partly and train.num_devices > 1 and strategy in ("auto", "ddp"):
+        strategy = "ddp_find_unused_parameters_true"
     return Fabric(
         accelerator=accelerator or train.accelerator,
         devices=train.num_devices,
-        strategy=train.strategy,
+        strategy=strategy,
         precision=train.precision,  # type: ignore[arg-type]
     )
 
 
-def look(session: Session, accelerator: Accelerator | None, progress: Progress) -> list[Finding]:
-    """Return what the doctor finds, without training anything."""
-    fabric = make_fabric(session.recipe.train, accelerator)
-    with torch_settings(session.recipe.train.threads):
-        tutors = tuple(at_hand(session, fabric, progress))
-        return diagnose(make_job(session, session.recipe.seeds[0], tutors), fabric, progress)
-
-
-def make_job(session: Session, seed: int, tutors: tuple[Tutor, ...], phase: str = "student") -> Job:
+def make_job(
+    session: Session,
+    seed: int,
+    chain: Chain,
+    phase: str = "student",
+    progress: Progress | None = None,
+) -> Job:
     """Return the job of one student, or of its twin without a teacher: the ``baseline``."""
     recipe, dataset = session.recipe, session.dataset
-    terms = label_terms if phase == "baseline" else student_terms
-    return Job(
+    alone = not chain.everybody and phase != "student"
+    terms = label_terms if alone else student_terms
+    student = build_student(recipe, dataset, weights_seed(seed, phase))
+    started = start_student(student, recipe.student.start, chain.everybody)
+    if started is not None and progress is not None:
+        progress.message(f"{phase} (seed {seed}) starts from {started}")
+    lesson = chain.lesson(terms(recipe.loss, recipe.train))
+    job = Job(
         phase=phase,
         seed=seed,
-        student=build_student(recipe, dataset, seed),
-        terms=terms(recipe.loss, recipe.train),
-        train=recipe.train,
+        student=student,
+        terms=lesson.terms,
+        train=whole_train(recipe) if alone else recipe.train,
         dataset=dataset,
         checkpoint=session.checkpoint(phase, seed),
-        teachers=tutors,
+        teachers=lesson.tutors,
         ensemble=recipe.ensemble,
         views_seed=recipe.seed,
     )
+    return labelled_only(job) if alone else in_company(job, recipe)
+
+
+def _generations(
+    session: Session, seed: int, chain: Chain, fabric: Fabric, progress: Progress, *, first: bool
+) -> list[Trained]:
+    """Train the generations of one student, each taught by the one before; mostly just one."""
+    found = []
+    for phase in phases_of(session.recipe):
+        made = _student(session, seed, chain, fabric, progress, phase=phase, first=first)
+        found.append(made)
+        chain = chain.followed_by(as_tutor(session, phase, made.model))
+    return found
 
 
 def _student(
     session: Session,
     seed: int,
-    tutors: tuple[Tutor, ...],
+    chain: Chain,
     fabric: Fabric,
     progress: Progress,
     *,
     phase: str = "student",
     first: bool = False,
-) -> tuple[nn.Module, Score]:
+) -> Trained:
     """Train one student, or its twin without a teacher, and score it on the test split."""
     dataset = session.dataset
-    job = make_job(session, seed, tutors, phase)
+    job = make_job(session, seed, chain, phase, progress if first else None)
+    stages = stages_of(session.recipe, job)
     model = job.student
     wanted = first and session.recipe.train.doctor != "off"
-    doctor = partial(report_findings, session, progress) if wanted else None
-    state = fit(job, fabric, progress, session.log, doctor)
+    of = "" if phase == "student" else phase
+    doctor = partial(report_findings, session, progress, of=of) if wanted else None
+    with metered(session, phase, session.recipe.student.model, seed, fabric) as meter:
+        state = fit_stages(job, stages, fabric, progress, meter.after(session.log), doctor)
     logits = predict(model, dataset, "test", device=fabric.device)
-    theirs = answers_on(tutors, session.recipe.ensemble, "test", fabric.device)
+    followers = [tutor for tutor in job.teachers if tutor.average is not None]
+    theirs = answers_on(
+        (*chain.teachers, *followers), session.recipe.ensemble, "test", fabric.device
+    )
     agrees = None if theirs is None else agreement(logits, theirs)
     score = Score(
         seed=seed,
         epochs=state.epoch,
-        validation_accuracy=state.best_accuracy,
+        validation_accuracy=best_accuracy(job, state, fabric.device),
         test_accuracy=accuracy(logits, dataset.splits["test"].targets),
         test_agreement=agrees,
+        knn_accuracy=knn_of(model, dataset, "test", fabric.device) if job.label_free else None,
         train_seconds=round(state.seconds, 3),
     )
-    return model, score
+    return Trained(model, score, company_of(job, session.recipe, state, fabric.device))
+
+
+def announce(session: Session, progress: Progress) -> None:
+    """Say how large the student will be, before anything is trained."""
+    recipe, dataset = session.recipe, session.dataset
+    student = build_student(recipe, dataset, recipe.seeds[0])
+    progress.network("student", expected(recipe.student.model, student, dataset.sample_shape))
 
 
 def build_student(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
@@ -156,4 +236,12 @@ def build_student(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
     )
     if recipe.student.weights is not None:
         load_weights(model, Path(recipe.student.weights).expanduser())
+    if (exits := recipe.student.exits) is not None:
+        add_exits(
+            model,
+            exits.at,
+            exits.head,
+            num_classes=len(dataset.classes),
+            input_shape=dataset.sample_shape,
+        )
     return model

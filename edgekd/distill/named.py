@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from edgekd.data.seen import seen_by
 from edgekd.data.split import Dataset
+from edgekd.distill.filed import check_gives, load_filed
+from edgekd.distill.recorded import Recorded, load_recorded
 from edgekd.distill.taught import Taught
 from edgekd.distill.tutor import Tutor
 from edgekd.errors import RecipeError
@@ -47,7 +51,7 @@ def named_teachers(recipe: Recipe) -> list[Named]:
         where = f"teacher[{number}]"
         train = effective_train(recipe, spec, where)
         for copy in range(spec.copies):
-            name = spec.name or spec.model
+            name = spec.name or spec.title
             taken = [item.name for item in found]
             if spec.copies > 1:
                 name = f"{name}-{copy + 1}"
@@ -69,37 +73,49 @@ def effective_train(recipe: Recipe, spec: TeacherSpec, where: str) -> TrainSpec:
     Raises:
         RecipeError: an override is not a key of ``[train]`` or has a wrong value.
     """
-    base = recipe.train.model_dump(exclude={"seeds", "baseline"})
+    base = recipe.train.model_copy(update={"seeds": (), "baseline": False})
+    return overridden(base, spec.train, f"{where}.train")
+
+
+def overridden(train: TrainSpec, changes: Mapping[str, Any], where: str) -> TrainSpec:
+    """Return ``[train]`` with some of its keys changed.
+
+    Args:
+        train: the recipe's.
+        changes: by key.
+        where: the key path of the changes.
+
+    Raises:
+        RecipeError: a change is not a key of ``[train]`` or has a wrong value.
+    """
     try:
-        return TrainSpec.model_validate({**base, **spec.train})
+        return TrainSpec.model_validate({**train.model_dump(), **changes})
     except ValidationError as error:
         faults = [
-            f"{where}.train.{'.'.join(map(str, item['loc']))}: {item['msg']}"
-            for item in error.errors()
+            f"{where}.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
         ]
-        raise RecipeError("the teacher's own training", faults) from error
+        raise RecipeError(where, faults) from error
 
 
 def build_tutor(named: Named, dataset: Dataset) -> Tutor:
-    """Build an untrained teacher, seeded, that gives logits in the data's order.
+    """Build a teacher that gives logits in the data's order: untrained and seeded, or as given.
 
     Args:
         named: the teacher.
         dataset: the recipe's data.
+
+    Raises:
+        ModelError: it cannot be built or loaded, or does not fit the data.
+        DataError: recorded answers are damaged or miss samples.
     """
     spec = named.spec
+    if spec.outputs is not None:
+        return _recorded(named, dataset)
     seen = seen_by(dataset, spec.input, f"{named.where}.input")
-    torch.manual_seed(named.seed)
-    network = build(
-        spec.model,
-        spec.options,
-        num_classes=len(spec.classes or dataset.classes),
-        input_shape=seen.sample_shape,
-        where=named.where,
-    )
-    columns = columns_of(spec.classes, dataset.classes, f"{named.where}.classes")
+    network, classes = _network(named, seen)
+    columns = columns_of(classes, dataset.classes, f"{named.where}.classes")
     probabilities = spec.gives == "probabilities"
-    plain = columns is None and not probabilities
+    plain = columns is None and not probabilities and spec.model is not None
     return Tutor(
         name=named.name,
         model=network if plain else Taught(network, columns, probabilities=probabilities),
@@ -109,6 +125,38 @@ def build_tutor(named: Named, dataset: Dataset) -> Tutor:
         cache=spec.cache,
         fold=spec.fold,
     )
+
+
+def _network(named: Named, seen: Dataset) -> tuple[nn.Module, tuple[str, ...]]:
+    """Return a teacher's network, and the names of its outputs where they are not the data's."""
+    spec = named.spec
+    if spec.model is None:
+        filed = load_filed(spec, seen, named.where)
+        check_gives(filed.network, spec, seen, named.where)
+        return filed.network, filed.classes
+    torch.manual_seed(named.seed)
+    network = build(
+        spec.model,
+        spec.options,
+        num_classes=len(spec.classes or seen.classes),
+        input_shape=seen.sample_shape,
+        where=named.where,
+    )
+    return network, spec.classes
+
+
+def _recorded(named: Named, dataset: Dataset) -> Tutor:
+    spec = named.spec
+    answers, sha256 = load_recorded(spec, dataset, named.where)
+    theirs = spec.classes or answers.names
+    model = Recorded(
+        answers,
+        dataset,
+        columns_of(theirs, dataset.classes, f"{named.where}.classes"),
+        outputs=len(theirs or dataset.classes),
+        sha256=sha256,
+    )
+    return Tutor(named.name, model, dataset, weight=spec.weight, view="plain")
 
 
 def columns_of(theirs: Sequence[str], classes: Sequence[str], where: str) -> tuple[int, ...] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -11,8 +13,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from edgekd.distill.batches import Batch
 from edgekd.distill.checkpoint import Checkpoint
+from edgekd.distill.job import Answers
 from edgekd.distill.optimizers import parameter_groups
-from edgekd.distill.trainable import Answers, Trainable, detached
+from edgekd.distill.trainable import Trainable, detached
 from edgekd.recipe import TrainSpec
 from edgekd.registry import table
 
@@ -34,6 +37,7 @@ class Players:
         fabric: device and precision.
         state: a checkpoint to go on from; at epoch 0 there is nothing in it.
         average: the average of the student, if wanted.
+        following: the averages of the student that teach it, by name.
     """
 
     def __init__(
@@ -43,12 +47,14 @@ class Players:
         fabric: Fabric,
         state: Checkpoint,
         average: AveragedModel | None,
+        following: Mapping[str, AveragedModel] = MappingProxyType({}),
     ) -> None:
         """Make the optimizers and take up where the checkpoint left off."""
         self.trainable = trainable
         self.train = train
         self.fabric = fabric
         self.average = None if average is None else average.to(fabric.device)
+        self.following = following
         self.opponents = trainable.opponents()
         playing = [p for _, module, _ in self.opponents for p in module.parameters()]
         optimizers: list[torch.optim.Optimizer] = []
@@ -69,6 +75,8 @@ class Players:
                 optimizer.load_state_dict(saved)
             if self.average is not None:
                 self.average.load_state_dict(state.ema)
+            for name, one in self.following.items():
+                one.load_state_dict(state.following[name])
 
     @property
     def kept(self) -> nn.Module:
@@ -81,6 +89,7 @@ class Players:
         state.trainable = self.trainable.state_dict()
         state.optimizers = [o.state_dict() for o in self.optimizers()]
         state.ema = {} if self.average is None else self.average.state_dict()
+        state.following = {name: one.state_dict() for name, one in self.following.items()}
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the learning rate of the student's optimizer."""
@@ -102,20 +111,22 @@ class Players:
             self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.train.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if self.average is not None:
-            self.average.update_parameters(self.trainable.student)
+        for average in (self.average, *self.following.values()):
+            if average is not None:
+                average.update_parameters(self.trainable.student)
 
     def play(self) -> None:
         """Let the opponents answer the student's outputs of this step.
 
         They see the whole batch in every process, so their gradients need no averaging.
         """
-        ours, heard = self.trainable.last, self.trainable.heard
-        if not self.opponents or ours is None:
+        said, heard = self.trainable.said, self.trainable.heard
+        if not self.opponents or not said:
             return
         self._let_play(True)
         losses = [
-            loss.opponent_loss(ours, detached(heard[name])) for loss, _, name in self.opponents
+            loss.opponent_loss(said[who], detached(heard[who][name]))
+            for loss, _, (who, name) in self.opponents
         ]
         moving = [loss for loss in losses if loss is not None]
         if moving and self.opponents_optimizer is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from edgekd.records import ModelFacts
+
 
 class Progress:
     """Receives the loop's news; this base ignores them all.
@@ -17,6 +19,14 @@ class Progress:
 
     def message(self, text: str) -> None:
         """Say something worth a line."""
+
+    def network(self, role: str, facts: ModelFacts) -> None:
+        """A network is known before it is trained.
+
+        Args:
+            role: ``student``, or ``teacher`` with its name.
+            facts: its size; ``size_bytes`` are those of its weights in memory.
+        """
 
     def started(self, phase: str, seed: int, steps: int, done: int, epochs: int) -> None:
         """A network begins to train.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,16 @@ class Session:
     def checkpoint(self, phase: str, seed: int) -> Path:
         """Return where the checkpoint of a network stands."""
         return self.path / "checkpoints" / f"{phase}-{seed}.pt"
+
+    def energy_file(self, phase: str, name: str, seed: int) -> Path:
+        """Return where the energy that a training used stands while the run is being made."""
+        stem = re.sub(r"[^\w.-]+", "-", f"{phase}-{name}-{seed}")
+        return self.path / "checkpoints" / f"{stem}.energy.json"
+
+    def energy_files(self) -> list[Path]:
+        """Return those that stand there, in the order in which the trainings ended."""
+        found = self.path.glob("checkpoints/*.energy.json")
+        return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
     def log(self, line: dict[str, Any]) -> None:
         """Append a line to ``metrics.jsonl``, in place of an earlier one for the same epoch.

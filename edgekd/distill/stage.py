@@ -10,12 +10,21 @@ from pathlib import Path
 import torch
 
 from edgekd.data.load import load_for_student
+from edgekd.distill import energy
 from edgekd.distill import session as sessions
+from edgekd.distill.chain import named_assistants
 from edgekd.distill.following import follows
-from edgekd.distill.making import Accelerator, look, make, make_fabric
+from edgekd.distill.layerless import check_layerless
+from edgekd.distill.making import Accelerator, make, make_fabric
 from edgekd.distill.named import named_teachers
+from edgekd.distill.peers import check_peers
 from edgekd.distill.progress import Progress
+from edgekd.distill.progressive import check_progressive
+from edgekd.distill.recorded import check_views
+from edgekd.distill.rehearsal import check_networks, look
 from edgekd.distill.session import run_lock
+from edgekd.distill.starting import check_start
+from edgekd.distill.teacher import at_rest
 from edgekd.distill.terms import student_terms
 from edgekd.errors import MissingDeviceError, RecipeError, RunError
 from edgekd.recipe import Recipe
@@ -93,12 +102,14 @@ def _launch(
     if num_devices is not None:
         train = train.model_copy(update={"num_devices": num_devices})
     _check_accelerator(accelerator or train.accelerator)
-    fabric = make_fabric(train, accelerator)
+    # A stage of hints does not reach the layers behind them.
+    fabric = make_fabric(train, accelerator, partly=bool(recipe.stage))
     with ExitStack() as held:
         if not follows():
             # Before the others start: what is wrong with data or folder is said once.
             dataset = load_for_student(recipe)
             if not resuming:
+                check_networks(recipe, dataset)
                 sessions.begin(path, recipe, lambda: dataset)
             progress.run(path)
             held.enter_context(run_lock(path))
@@ -142,6 +153,11 @@ def examine(
 def _check(recipe: Recipe) -> None:
     """Say what is wrong with teachers and losses before anything is loaded or trained."""
     names = [named.name for named in named_teachers(recipe)]
+    teachers = [named.name for named in at_rest(recipe)]
+    names += check_peers(recipe, names)
+    names += check_progressive(recipe)
+    check_views(recipe.teacher, recipe.train)
+    check_layerless(recipe)
     for number, term in enumerate(student_terms(recipe.loss, recipe.train)):
         where = f"loss[{number}]"
         if term.loss.needs_teacher and not names:
@@ -152,6 +168,9 @@ def _check(recipe: Recipe) -> None:
                 [f"there is no teacher {term.teacher!r}"],
                 hint=f"Teachers: {', '.join(names)}.",
             )
+    check_start(recipe, [*teachers, *(named.name for named in named_assistants(recipe))])
+    if recipe.train.energy is not None:
+        energy.require(recipe.train.energy)
 
 
 def _check_accelerator(wanted: str) -> None:

@@ -7,30 +7,25 @@ inside them, at the same size and the same relative depth.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from edgekd.data.load import load_for_student
-from edgekd.data.seen import seen_by
 from edgekd.data.split import Dataset
-from edgekd.distill.features import capturable
+from edgekd.distill.job import example_of
+from edgekd.distill.named import build_tutor, named_teachers
+from edgekd.distill.recorded import Recorded
+from edgekd.distill.taught import inner
 from edgekd.errors import RecipeError, RunError
 from edgekd.losses.adapters import why_not
 from edgekd.losses.mapping import uniform_pairs
 from edgekd.models.build import build
+from edgekd.models.layers import Shape, block_ends, capturable, without_idle
 from edgekd.recipe import ModelSpec, Recipe
-
-Shape = tuple[int, ...]
-
-#: Modules that only rearrange, whose output says nothing that their input did not.
-_IDLE = (nn.Flatten, nn.Identity, nn.Unflatten, nn.ZeroPad2d, nn.Dropout)
 
 
 @dataclass(frozen=True)
@@ -80,33 +75,33 @@ def overview(recipe: Recipe | str | Path = "digits", *, overrides: Sequence[str]
     if not recipe.teacher:
         raise RecipeError("teacher", ["there is none whose layers could be listed"])
     dataset = load_for_student(recipe)
-    found: list[Layers] = []
-    candidates: list[dict[str, Shape]] = []
-    for spec, where in ((recipe.student, "student"), (recipe.teacher[0], "teacher[0]")):
-        model, shapes = _look(spec, seen_by(dataset, spec.input, f"{where}.input"), where)
-        found.append(Layers(spec.model, shapes))
-        candidates.append(without_idle(model, shapes))
-    return Overview(found[0], found[1], tuple(suggest_pairs(*candidates)))
+    spec, first = recipe.student, recipe.teacher[0]
+    student, ours = _look(spec, dataset)
+    teacher, theirs = (student, ours) if first.follows else _look_at_teacher(recipe, dataset)
+    pairs = suggest_pairs(without_idle(student, ours), without_idle(teacher, theirs))
+    return Overview(Layers(spec.model, ours), Layers(first.title, theirs), tuple(pairs))
 
 
-def without_idle(model: nn.Module, layers: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Return the layers that compute something: no dropout, flattening, padding."""
-    idle = {name for name, module in model.named_modules() if isinstance(module, _IDLE)}
-    return {name: shape for name, shape in layers.items() if name not in idle}
+def _look_at_teacher(recipe: Recipe, dataset: Dataset) -> tuple[nn.Module, dict[str, Shape]]:
+    """Return the first teacher and its layers; a file of outputs has none."""
+    with torch.random.fork_rng():
+        tutor = build_tutor(named_teachers(recipe)[0], dataset)
+    if isinstance(tutor.model, Recorded):
+        return tutor.model, {}
+    network = inner(tutor.model)
+    return network, capturable(network, example_of(tutor.dataset))
 
 
-def _look(spec: ModelSpec, dataset: Dataset, where: str) -> tuple[nn.Module, dict[str, Shape]]:
+def _look(spec: ModelSpec, dataset: Dataset) -> tuple[nn.Module, dict[str, Shape]]:
     with torch.random.fork_rng():
         model = build(
             spec.model,
             spec.options,
             num_classes=len(dataset.classes),
             input_shape=dataset.sample_shape,
-            where=where,
+            where="student",
         )
-    count = min(2, len(dataset.splits["train"]))
-    example = torch.from_numpy(dataset.normalised("train", np.arange(count)))
-    return model, capturable(model, example)
+    return model, capturable(model, example_of(dataset))
 
 
 def suggest_pairs(
@@ -119,7 +114,7 @@ def suggest_pairs(
     of the nearest relative depth; no layer of the teacher is taken twice.
 
     Args:
-        student: shapes by name, as `edgekd.distill.features.capturable` gives them.
+        student: shapes by name, as `edgekd.models.layers.capturable` gives them.
         teacher: likewise.
 
     Example:
@@ -167,53 +162,3 @@ def _fits(student: Shape, teacher: Shape) -> bool:
 
 def _positions(shape: Shape) -> int:
     return math.prod(shape[1:]) if len(shape) > 2 else shape[0] if len(shape) == 2 else 1
-
-
-def block_ends(layers: Mapping[str, Shape]) -> list[str]:
-    """Return the layers that end a block or, for images, a stage.
-
-    Blocks are the outermost modules that hold others and are numbered: ``layer2``, ``blocks.3``,
-    ``stages.1``. Where a network has none, its plain layers stand in, without the last one, which
-    gives the logits. Of blocks with equal height and width, and of layers with one shape, only
-    the last counts.
-
-    Args:
-        layers: shapes by name, in the order they run.
-
-    Example:
-        >>> block_ends({"conv": (4, 8, 8), "layer1.0.conv1": (4, 8, 8), "layer1.0": (4, 8, 8),
-        ...     "layer1": (4, 8, 8), "layer2.0.conv1": (8, 4, 4), "layer2.0": (8, 4, 4),
-        ...     "layer2": (8, 4, 4), "linear": (10,)})
-        ['layer1', 'layer2']
-        >>> block_ends({"1": (32,), "2": (32,), "3": (10,)})
-        ['2']
-    """
-    layers = {name: shape for name, shape in layers.items() if 1 <= len(shape) <= 3}
-    parents = {name.rpartition(".")[0] for name in layers}
-    numbered = [name for name in layers if name in parents and re.search(r"\d", name)]
-    blocks = _outermost(numbered)
-    while len(blocks) == 1:  # one module around the whole network is no block of it
-        inside = f"{blocks[0]}."
-        inner = _outermost([n for n in numbered if re.search(rf"^{re.escape(inside)}.*\d", n)])
-        if len(inner) < 2:
-            break
-        blocks = inner
-    if blocks:
-        return _last_of_runs(blocks, {n: layers[n][1:] or n for n in blocks}, layers)
-    leaves = [name for name in layers if name not in parents]
-    return _last_of_runs(leaves, {name: layers[name] for name in leaves}, layers)[:-1]
-
-
-def _outermost(names: Sequence[str]) -> list[str]:
-    return [n for n in names if not any(n.startswith(f"{other}.") for other in names)]
-
-
-def _last_of_runs(
-    names: Sequence[str], keys: Mapping[str, object], layers: Mapping[str, Shape]
-) -> list[str]:
-    """Keep the last of neighbours with one key; sequences are all kept."""
-    return [
-        name
-        for name, following in zip_longest(names, names[1:])
-        if following is None or len(layers[name]) == 2 or keys[name] != keys[following]
-    ]

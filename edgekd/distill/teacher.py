@@ -8,26 +8,35 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from lightning_fabric import Fabric
 from torch import nn
 
 from edgekd import provenance
+from edgekd.data.fingerprint import part_sha256
 from edgekd.data.split import Dataset
 from edgekd.distill.evaluate import predict
+from edgekd.distill.findings import report_findings
+from edgekd.distill.job import Job
 from edgekd.distill.loop import fit
+from edgekd.distill.metering import kept_energy, metered
 from edgekd.distill.named import Named, build_tutor, named_teachers
 from edgekd.distill.progress import Progress
+from edgekd.distill.recorded import Recorded
 from edgekd.distill.session import Session
+from edgekd.distill.sizes import expected
 from edgekd.distill.taught import inner
 from edgekd.distill.terms import label_terms
-from edgekd.distill.trainable import Job, freeze
+from edgekd.distill.trainable import freeze
 from edgekd.distill.tutor import Tutor
 from edgekd.errors import RunError, TamperedError
 from edgekd.metrics.classification import accuracy
 from edgekd.models.weights import load_weights, save_weights
-from edgekd.records import Score
+from edgekd.recipe import Recipe
+from edgekd.records import Energy, Score
 from edgekd.records_distill import TeacherManifest
 from edgekd.rundir import (
     file_record,
@@ -42,13 +51,31 @@ from edgekd.rundir import (
 WEIGHTS = "teacher.safetensors"
 
 
+class Course(Protocol):
+    """How an assistant is trained, where a teacher learns from labels."""
+
+    def job(self, job: Job) -> Job:
+        """Return the job with what it learns by, and from whom."""
+
+    def decides(self) -> dict[str, Any]:
+        """Return what decides the weights, beside what decides those of a teacher."""
+
+    def judged(self, score: Score, tutor: Tutor, fabric: Fabric) -> Score:
+        """Return the score with the agreement."""
+
+
 @dataclass(frozen=True)
 class Teacher:
-    """A frozen teacher and what it reached."""
+    """A frozen teacher, what it reached, and where it is kept if the recipe trained it.
+
+    The score is None where its answers were not all recorded.
+    """
 
     named: Named
     tutor: Tutor
-    score: Score
+    score: Score | None
+    kept: Path | None = None
+    hears: tuple[str, ...] = ()
 
     @property
     def network(self) -> nn.Module:
@@ -63,89 +90,142 @@ def obtain(session: Session, fabric: Fabric, progress: Progress) -> list[Teacher
         ModelError: weights do not fit the network.
         TamperedError: a kept teacher is not the one that its manifest names.
     """
-    return [_obtain(session, named, fabric, progress) for named in named_teachers(session.recipe)]
+    return [obtain_one(session, named, fabric, progress) for named in at_rest(session.recipe)]
 
 
-def _obtain(session: Session, named: Named, fabric: Fabric, progress: Progress) -> Teacher:
-    tutor, score = _find(session, named, progress)
-    if score is None and named.spec.weights is not None:
-        score = _score(tutor, named.seed, fabric, epochs=0, seconds=0.0)
+def at_rest(recipe: Recipe) -> list[Named]:
+    """Return the teachers that do not change while a student learns: all that follow none."""
+    return [named for named in named_teachers(recipe) if named.spec.follows is None]
+
+
+def obtain_one(
+    session: Session,
+    named: Named,
+    fabric: Fabric,
+    progress: Progress,
+    course: Course | None = None,
+) -> Teacher:
+    """Return a teacher, or an assistant, which has a course of its own."""
+    tutor, score = find(session, named, progress, course)
+    if score is None and named.spec.given:
+        score = _known_score(tutor, named.seed, fabric, epochs=0, seconds=0.0)
     elif score is None:
-        score = _train(tutor, session, named, fabric, progress)
+        score = _train(tutor, session, named, fabric, progress, course)
         if fabric.is_global_zero:
-            _keep(inner(tutor.model), _kept(tutor, named), named, score)
+            energy = kept_energy(session, _role(course), named.name, named.seed)
+            _keep(inner(tutor.model), _kept(tutor, named, course), named, score, energy)
     freeze(tutor.model.to(fabric.device))
-    return Teacher(named, tutor, score)
+    kept = None if named.spec.given else _kept(tutor, named, course)
+    return Teacher(named, tutor, score, kept)
 
 
 def at_hand(session: Session, fabric: Fabric, progress: Progress) -> list[Tutor]:
     """Return the teachers as they are now, trained or not; nothing is trained."""
     found = []
-    for named in named_teachers(session.recipe):
-        tutor, score = _find(session, named, progress)
+    for named in at_rest(session.recipe):
+        tutor, score = find(session, named, progress)
         freeze(tutor.model.to(fabric.device))
-        trained = score is not None or named.spec.weights is not None
+        trained = score is not None or named.spec.given
         found.append(replace(tutor, trained=trained))
     return found
 
 
-def _find(session: Session, named: Named, progress: Progress) -> tuple[Tutor, Score | None]:
+def find(
+    session: Session, named: Named, progress: Progress, course: Course | None = None
+) -> tuple[Tutor, Score | None]:
     """Build a teacher, with its weights where there are any, and its score where it is known."""
     tutor = build_tutor(named, session.dataset)
+    role = f"{_role(course)} {named.name}"
+    if named.spec.model is not None:
+        shape = tutor.dataset.sample_shape
+        progress.network(role, expected(named.spec.title, inner(tutor.model), shape))
     if named.spec.weights is not None:
         path = Path(named.spec.weights).expanduser()
         load_weights(inner(tutor.model), path)
-        progress.message(f"teacher {named.name}: weights of {path}")
+        progress.message(f"{role}: weights of {path}")
         return tutor, None
-    kept = _kept(tutor, named)
+    if named.spec.given:
+        progress.message(f"{role}: {named.spec.file or named.spec.outputs}")
+        return tutor, None
+    kept = _kept(tutor, named, course)
     if not (kept / "manifest.json").is_file():
         return tutor, None
     score = _reuse(inner(tutor.model), kept)
-    progress.message(f"teacher {named.name}: trained before, reused ({kept})")
+    progress.message(f"{role}: trained before, reused ({kept})")
     return tutor, score
 
 
-def _kept(tutor: Tutor, named: Named) -> Path:
-    return runs_root() / "teachers" / teacher_key(named, tutor.dataset)
+def _role(course: Course | None) -> str:
+    return "teacher" if course is None else "assistant"
+
+
+def _kept(tutor: Tutor, named: Named, course: Course | None) -> Path:
+    return runs_root() / "teachers" / teacher_key(named, tutor.dataset, course)
 
 
 def _train(
-    tutor: Tutor, session: Session, named: Named, fabric: Fabric, progress: Progress
+    tutor: Tutor,
+    session: Session,
+    named: Named,
+    fabric: Fabric,
+    progress: Progress,
+    course: Course | None,
 ) -> Score:
-    phase = "teacher" if len(named_teachers(session.recipe)) == 1 else f"teacher {named.name}"
+    role = _role(course)
+    alone = course is None and len(named_teachers(session.recipe)) == 1
+    phase = role if alone else f"{role} {named.name}"
     job = Job(
         phase=phase,
         seed=named.seed,
         student=tutor.model,
         terms=label_terms((), named.train),
         train=named.train,
-        dataset=tutor.dataset,
-        checkpoint=session.checkpoint(f"teacher-{named.name}", named.seed),
+        dataset=tutor.dataset.with_labels(whole=named.spec.data == "all"),
+        checkpoint=session.checkpoint(f"{role}-{named.name}", named.seed),
     )
-    state = fit(job, fabric, progress, session.log)
-    return _score(tutor, named.seed, fabric, epochs=state.epoch, seconds=state.seconds)
+    doctor = None
+    if course is not None:
+        job = course.job(replace(job, dataset=tutor.dataset))
+        if session.recipe.train.doctor != "off":
+            doctor = partial(report_findings, session, progress, of=phase)
+    with metered(session, role, named.name, named.seed, fabric) as meter:
+        state = fit(job, fabric, progress, meter.after(session.log), doctor)
+    score = _score(tutor, named.seed, fabric, epochs=state.epoch, seconds=state.seconds)
+    return score if course is None else course.judged(score, tutor, fabric)
 
 
-def teacher_key(named: Named, dataset: Dataset) -> str:
+def teacher_key(named: Named, dataset: Dataset, course: Course | None = None) -> str:
     """Return the hash of all that decides a trained teacher's weights.
 
     Args:
         named: the teacher.
         dataset: the data as it sees it.
+        course: of an assistant; whom it listens to, by their weights, decides too.
     """
+    whole = dataset.whole if named.spec.data == "all" else None
     decides = {
         "format": 2,
         "model": named.spec.model,
         "options": named.spec.options,
         "classes": named.spec.classes,
         "gives": named.spec.gives,
-        "train": named.train.model_dump(mode="json", exclude={"accelerator", "threads"}),
+        "train": named.train.model_dump(mode="json", exclude={"accelerator", "threads", "energy"}),
         "data": dataset.sha256,
         "input": dataset.input,
         "preprocess": dataset.preprocess.model_dump(mode="json"),
         "seed": named.seed,
+        **({} if course is None else {"course": course.decides()}),
+        **({} if whole is None else {"whole": part_sha256(whole)}),
     }
     return sha256_bytes(json.dumps(decides, sort_keys=True, default=str).encode())[:16]
+
+
+def _known_score(tutor: Tutor, seed: int, fabric: Fabric, **spent: Any) -> Score | None:
+    """Return the score, or None where answers for it were not recorded."""
+    splits = ("validation", "test")
+    if isinstance(tutor.model, Recorded) and not all(map(tutor.model.knows, splits)):
+        return None
+    return _score(tutor, seed, fabric, **spent)
 
 
 def _score(tutor: Tutor, seed: int, fabric: Fabric, *, epochs: int, seconds: float) -> Score:
@@ -179,14 +259,15 @@ def _reuse(model: nn.Module, kept: Path) -> Score:
     return manifest.score
 
 
-def _keep(model: nn.Module, kept: Path, named: Named, score: Score) -> None:
+def _keep(model: nn.Module, kept: Path, named: Named, score: Score, energy: Energy | None) -> None:
     try:
         with new_directory(kept) as staging:
             save_weights(model, staging / WEIGHTS)
             manifest = TeacherManifest(
                 key=kept.name,
-                model=named.spec.model,
+                model=named.spec.title,
                 score=score,
+                energy=energy,
                 files={WEIGHTS: file_record(staging / WEIGHTS)},
                 provenance=provenance.collect(seed=score.seed, wall_seconds=score.train_seconds),
             )

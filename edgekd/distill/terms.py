@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgekd.distill.trainable import Term
+from edgekd.distill.job import Term
 from edgekd.losses.base import Loss
 from edgekd.recipe import LossSpec, TrainSpec
 from edgekd.registry import options_of, table

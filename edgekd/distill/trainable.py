@@ -1,124 +1,49 @@
-"""What the loop trains: a network, the terms of its loss, and whom it listens to."""
+"""What the loop trains: one module of all that learns, and one forward through it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from edgekd.data.split import Dataset
 from edgekd.distill.batches import Batch
 from edgekd.distill.ensemble import ALL, combine
 from edgekd.distill.features import Capture, shapes_of
+from edgekd.distill.freezing import set_still
+from edgekd.distill.job import STUDENT, Answers, Job, Peer, Term, audible, example_of
+from edgekd.distill.peers import Company
 from edgekd.distill.ranks import gathered, gathered_targets
-from edgekd.distill.tutor import Tutor
+from edgekd.distill.recorded import Recorded
 from edgekd.errors import RecipeError, UnknownNameError
 from edgekd.losses.base import Facts, Loss, Outputs, labelled, only
-from edgekd.recipe import EnsembleSpec, TrainSpec
-from edgekd.schedule import Schedule, value_at
+from edgekd.schedule import value_at
 
-#: What each teacher said of a batch, by its name.
-Answers = Mapping[str, Outputs]
+__all__ = ["Answers", "Job", "Peer", "Term", "Trainable", "build_losses", "detached", "freeze"]
 
 
-@dataclass(frozen=True)
-class Term:
-    """One weighted term of a loss.
+class Learner(NamedTuple):
+    """One network that learns, as a forward pass needs it.
 
     Attributes:
-        name: in the log.
-        weight: what it is multiplied with.
-        loss: what it computes.
-        teacher: whom it listens to; None: all together.
+        name: what the others call it.
+        run: the network, compiled if the recipe says so.
+        capture: its layers that somebody asks for; the hooks are on.
+        reads: what it sees of a batch; None: what the student sees.
+        terms: of its loss.
+        hears: for each term, whom it listens to.
+        shares: the weights of those that it listens to, by name.
     """
 
     name: str
-    weight: float | Schedule
-    loss: Loss
-    teacher: str | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to train.
-
-    Attributes:
-        phase: ``teacher``, ``student`` or ``baseline``; names the lines of the log.
-        seed: of sample order, views and dropout.
-        student: the network that learns. After the loop it holds the weights to keep.
-        teachers: whom it listens to, if anybody; frozen by the loop.
-        terms: the terms of the loss.
-        train: how to train.
-        dataset: what to train on, as the student sees it.
-        checkpoint: where to keep what a resume needs.
-        ensemble: how several teachers become one.
-        views_seed: the seed of the views of a cache, which students of other seeds share.
-    """
-
-    phase: str
-    seed: int
-    student: nn.Module
-    terms: Sequence[Term]
-    train: TrainSpec
-    dataset: Dataset
-    checkpoint: Path
-    teachers: tuple[Tutor, ...] = ()
-    ensemble: EnsembleSpec = field(default_factory=EnsembleSpec)
-    views_seed: int = 0
-
-    def listens_to(self, term: Term) -> str:
-        """Return the name of the teacher that a term listens to.
-
-        Raises:
-            RecipeError: there is no such teacher, or several for a loss that needs one's layers.
-        """
-        names = [tutor.name for tutor in self.teachers]
-        if term.teacher is not None and term.teacher not in names:
-            raise RecipeError(
-                "loss", [f"{term.name}: there is no teacher {term.teacher!r}"], hint=_known(names)
-            )
-        if term.teacher is None and len(names) != 1 and term.loss.layers()[1]:
-            raise RecipeError(
-                "loss",
-                [f"{term.name}: which teacher's layers, of {len(names)}?"],
-                hint=f"Set loss.teacher. {_known(names)}",
-            )
-        if term.teacher is None:
-            return names[0] if len(names) == 1 else ALL
-        return term.teacher
-
-    def captured(self) -> list[str]:
-        """Return the layers of the student that the losses ask for."""
-        return [name for term in self.terms for name in term.loss.layers()[0]]
-
-    def captured_of(self, teacher: str) -> list[str]:
-        """Return the layers of a teacher that the losses ask for."""
-        terms = [term for term in self.terms if self.listens_to(term) == teacher]
-        return [name for term in terms for name in term.loss.layers()[1]]
-
-    @property
-    def views(self) -> int:
-        """How many views of a sample there are before they repeat; 0: one an epoch."""
-        return max((t.cache.views for t in self.teachers if t.cache is not None), default=0)
-
-    def example(self) -> Tensor:
-        """Return two samples, not augmented, for dry runs."""
-        return example_of(self.dataset)
-
-
-def _known(names: Sequence[str]) -> str:
-    return f"Teachers: {', '.join(names) or 'none'}."
-
-
-def example_of(dataset: Dataset) -> Tensor:
-    """Return two training samples as network input, not augmented."""
-    part = dataset.splits["train"]
-    return torch.from_numpy(dataset.normalised("train", np.arange(min(2, len(part)))))
+    run: Callable[[Tensor], Tensor]
+    capture: Capture
+    reads: Callable[[Batch], Tensor] | None
+    terms: tuple[Term, ...]
+    hears: tuple[str, ...]
+    shares: Mapping[str, float]
 
 
 class Trainable(nn.Module):
@@ -126,51 +51,93 @@ class Trainable(nn.Module):
 
     A single forward keeps gradient synchronisation right when Fabric wraps the module for
     several processes, and one module gives the optimizer, the clipping and the checkpoint the
-    parameters of losses beside those of the student.
+    parameters of losses and of peers beside those of the student.
     """
 
-    def __init__(self, job: Job, capture: Capture, fabric: Fabric | None = None) -> None:
-        """Register the student and the losses."""
+    def __init__(
+        self,
+        job: Job,
+        capture: Capture,
+        fabric: Fabric | None = None,
+        company: Sequence[Company] = (),
+    ) -> None:
+        """Register the student, the losses, and the peers.
+
+        Args:
+            job: what to train.
+            capture: of the student's layers.
+            fabric: the processes.
+            company: of each peer, what it sees of a batch and its captured layers.
+        """
         super().__init__()
         self.student = job.student
-        self.losses = nn.ModuleList(term.loss for term in job.terms)
-        self.terms = tuple(job.terms)
-        self.hears = [job.listens_to(term) for term in job.terms]
-        self.weights = {tutor.name: tutor.weight for tutor in job.teachers}
+        self.frozen = job.frozen
+        self.losses = nn.ModuleList(term.loss for term in job.all_terms)
+        self.peers = nn.ModuleList(peer.tutor.model for peer in job.peers)
+        self.terms = tuple(job.all_terms)
         self.ensemble = job.ensemble
         self.partly = not job.dataset.splits["train"].labelled.all()
-        self.capture = capture
         self.fabric = fabric
         self.loss_seed = 0
-        self.heard: dict[str, Outputs] = {}
-        self.last: Outputs | None = None
+        self.heard: dict[str, dict[str, Outputs]] = {}
+        self.said: dict[str, Outputs] = {}
+        compiled = torch.compile if job.train.compile else _as_it_is
         # In a tuple: a compiled module must not be registered as a second student.
-        self._run = (torch.compile(job.student) if job.train.compile else job.student,)
+        self.learners = (
+            _learner(job, STUDENT, compiled(job.student), capture, None),
+            *(
+                _learner(job, peer.tutor.name, compiled(peer.tutor.model), own.capture, own.reads)
+                for peer, own in zip(job.peers, company, strict=True)
+            ),
+        )
+
+    def train(self, mode: bool = True) -> Trainable:
+        """Switch to training, but for the student's layers that do not learn."""
+        super().train(mode)
+        set_still(self.student, self.frozen)
+        return self
+
+    @property
+    def last(self) -> Outputs | None:
+        """The student's outputs of the last whole batch, detached."""
+        return self.said.get(STUDENT)
 
     def forward(self, batch: Batch, answers: Answers) -> dict[str, Tensor]:
         """Return the weighted terms by name.
 
-        ``last`` keeps the student's outputs of the whole batch, detached; ``heard`` what its
-        teachers said.
+        ``said`` keeps what everybody that learns gave for the whole batch, detached; ``heard``
+        what it listened to.
         """
-        logits = self._run[0](batch.inputs)
-        ours = Outputs(logits, self.capture.take(), batch.mask, batch.indices)
-        student = gathered(self.fabric, ours, batch.total)
-        heard = {name: gathered(self.fabric, a, batch.total) for name, a in answers.items()}
+        given = {learner.name: self._outputs(learner, batch) for learner in self.learners}
+        self.said = {name: detached(outputs) for name, outputs in given.items()}
+        told = {name: gathered(self.fabric, a, batch.total) for name, a in answers.items()}
         targets = gathered_targets(self.fabric, batch)
-        if ALL in self.hears and heard:
+        found: dict[str, Tensor] = {}
+        for learner in self.learners:
+            heard = self._heard(learner, {**self.said, **told}, targets)
+            self.heard[learner.name] = heard
+            # What losses draw (negatives) is the same in every process; dropout is not.
+            torch.manual_seed(self.loss_seed)
+            for term, name in zip(learner.terms, learner.hears, strict=True):
+                value = self._value(term, given[learner.name], heard.get(name), targets)
+                found[term.name] = value_at(term.weight, term.loss.progress) * value
+        return found
+
+    def _outputs(self, learner: Learner, batch: Batch) -> Outputs:
+        """Return what a network gives for the whole batch, with gradients."""
+        inputs = batch.inputs if learner.reads is None else learner.reads(batch)
+        logits = learner.run(inputs)
+        ours = Outputs(logits, learner.capture.take(), batch.mask, batch.indices)
+        return gathered(self.fabric, ours, batch.total)
+
+    def _heard(self, learner: Learner, said: Answers, targets: Tensor) -> dict[str, Outputs]:
+        """Return what a network listens to: each alone, and all together where a term wants it."""
+        heard = {name: said[name] for name in learner.shares if name in said}
+        if ALL in learner.hears and heard:
             heard[ALL] = combine(
-                heard, self.weights, self.ensemble, targets=targets, seed=self.loss_seed
+                heard, learner.shares, self.ensemble, targets=targets, seed=self.loss_seed
             )
-        self.last = detached(student)
-        self.heard = heard
-        # What losses draw (negatives) is the same in every process; dropout is not.
-        torch.manual_seed(self.loss_seed)
-        return {
-            term.name: value_at(term.weight, term.loss.progress)
-            * self._value(term, student, heard.get(name), targets)
-            for term, name in zip(self.terms, self.hears, strict=True)
-        }
+        return heard
 
     def _value(
         self, term: Term, student: Outputs, teacher: Outputs | None, targets: Tensor
@@ -190,13 +157,39 @@ class Trainable(nn.Module):
         for term in self.terms:
             term.loss.progress = progress
 
-    def opponents(self) -> list[tuple[Loss, nn.Module, str]]:
-        """Return the losses that have opponents, with them and with whom the losses hear."""
+    def opponents(self) -> list[tuple[Loss, nn.Module, tuple[str, str]]]:
+        """Return the losses that have opponents, with them, whose they are, and whom they hear."""
         return [
-            (term.loss, opponent, name)
-            for term, name in zip(self.terms, self.hears, strict=True)
+            (term.loss, opponent, (learner.name, name))
+            for learner in self.learners
+            for term, name in zip(learner.terms, learner.hears, strict=True)
             if (opponent := term.loss.opponents()) is not None
         ]
+
+    def learns(self, term: str) -> nn.Module:
+        """Return the network that a term of the log teaches."""
+        networks: tuple[nn.Module, ...] = (self.student, *self.peers)
+        return next(
+            network
+            for learner, network in zip(self.learners, networks, strict=True)
+            if term in [own.name for own in learner.terms]
+        )
+
+
+def _learner(
+    job: Job,
+    name: str,
+    run: Callable[[Tensor], Tensor],
+    capture: Capture,
+    reads: Callable[[Batch], Tensor] | None,
+) -> Learner:
+    terms = tuple(job.learners[name])
+    hears = tuple(job.listens_to(term, name) for term in terms)
+    return Learner(name, run, capture, reads, terms, hears, dict(audible(job, name)))
+
+
+def _as_it_is(network: nn.Module) -> nn.Module:
+    return network
 
 
 def detached(outputs: Outputs) -> Outputs:
@@ -228,20 +221,25 @@ def build_losses(job: Job) -> None:
     check_layers(job)
     part = job.dataset.splits["train"]
     student, logits = _shapes(job.student, job.captured(), job.example(), "student")
-    teachers = {
-        tutor.name: _shapes(
-            tutor.model, job.captured_of(tutor.name), example_of(tutor.dataset), "teacher"
-        )
-        for tutor in job.teachers
-    }
-    for term in job.terms:
-        theirs, their_logits = teachers.get(job.listens_to(term), ({}, logits))
-        term.loss.build(Facts(student, theirs, logits, their_logits, len(part)))
+    known = {STUDENT: (student, logits)}
+    for tutor in job.tutors:
+        wanted = job.captured_of(tutor.name)
+        known[tutor.name] = _shapes(tutor.model, wanted, example_of(tutor.dataset), "teacher")
+    for learner, terms in job.learners.items():
+        ours, our_logits = known[learner]
+        for term in terms:
+            # All together share no layers, and have the logits of each.
+            theirs, their_logits = known.get(job.listens_to(term, learner), ({}, our_logits))
+            term.loss.build(Facts(ours, theirs, our_logits, their_logits, len(part)))
+            if term.name in job.carried:
+                term.loss.load_state_dict(job.carried[term.name])
 
 
 def _shapes(
     network: nn.Module, names: Sequence[str], example: Tensor, role: str
 ) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
+    if isinstance(network, Recorded):
+        return {}, (network.classes,)
     device = next((p.device for p in network.parameters()), example.device)
     return shapes_of(network, names, example.to(device), role)
 
@@ -257,7 +255,7 @@ def check_layers(job: Job) -> None:
         ours, theirs = term.loss.layers()
         heard = job.listens_to(term)
         asked = [(job.student, ours, "student")]
-        asked += [(t.model, theirs, "teacher") for t in job.teachers if t.name == heard]
+        asked += [(t.model, theirs, "teacher") for t in job.tutors if t.name == heard]
         for network, names, role in asked:
             for name in names:
                 try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from edgekd.data.split import Dataset
 from edgekd.distill.batches import Batch, TrainingBatches, View, scale_of
@@ -13,7 +14,7 @@ from edgekd.recipe import CacheSpec
 
 @dataclass(frozen=True)
 class Tutor:
-    """A frozen teacher.
+    """A teacher that the loop does not train.
 
     Attributes:
         name: what losses call it.
@@ -24,6 +25,7 @@ class Tutor:
         cache: read its answers from a cache.
         fold: fold BatchNorm into its convolutions.
         trained: False in a dry run whose teacher is yet to be trained.
+        average: of the student, where that is what the teacher is; ``model`` is its network.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Tutor:
     cache: CacheSpec | None = None
     fold: bool = False
     trained: bool = True
+    average: AveragedModel | None = None
 
 
 class Reads:

@@ -71,6 +71,24 @@ LOSSES = Table(
             extra="train",
         ),
         Row(
+            "consistency",
+            "edgekd.losses.consistency:Consistency",
+            "squared difference of the probabilities (Tarvainen and Valpola 2017)",
+            extra="train",
+        ),
+        Row(
+            "dino",
+            "edgekd.losses.dino:DINO",
+            "cross-entropy with a sharpened, centred teacher; no labels (Caron et al. 2021)",
+            extra="train",
+        ),
+        Row(
+            "early-exits",
+            "edgekd.losses.early_exits:EarlyExits",
+            "labels and the network's own end teach its early exits (Zhang et al. 2019)",
+            extra="train",
+        ),
+        Row(
             "rkd",
             "edgekd.losses.rkd:RKD",
             "distances and angles between the samples of a batch (Park et al. 2019)",

@@ -13,13 +13,15 @@ import torch
 from edgekd.data.load import load_dataset
 from edgekd.data.split import Dataset
 from edgekd.distill.batches import Batch, TrainingBatches
-from edgekd.distill.features import Capture, capturable, shapes_of
+from edgekd.distill.features import Capture, shapes_of
 from edgekd.distill.trainable import Job, Term, Trainable, build_losses, detached, freeze
 from edgekd.distill.tutor import Tutor
 from edgekd.errors import EdgekdError, RecipeError
 from edgekd.losses import LOSSES
 from edgekd.losses.base import Outputs
 from edgekd.models.build import build
+from edgekd.models.exits import add_exits
+from edgekd.models.layers import capturable
 from edgekd.recipe import DataSpec, TrainSpec
 from tests.losses.support import NETWORKS, PAGE, SUPPORTED, Network, options_of, page
 
@@ -42,10 +44,13 @@ def network(name: str, role: str) -> torch.nn.Module:
 def make_job(loss: str, student: str, teacher: str) -> Job:
     torch.manual_seed(0)
     options = options_of(loss, NETWORKS[student], NETWORKS[teacher])
+    learns = network(student, "student")
+    if loss == "early-exits":
+        add_exits(learns, [NETWORKS[student].inner], num_classes=10, input_shape=SHAPE)
     return Job(
         phase="student",
         seed=0,
-        student=network(student, "student"),
+        student=learns,
         teachers=(Tutor("teacher", freeze(network(teacher, "teacher")), digits()),),
         terms=[Term(loss, 0.5, LOSSES.resolve(loss)(**options))],
         train=TrainSpec(epochs=1, batch_size=12, threads=1),

@@ -54,7 +54,7 @@ def test_help_is_quick() -> None:
     assert min(seconds) < 0.3
 
 
-@pytest.mark.parametrize("verb", ["distill", "export", "check", "report"])
+@pytest.mark.parametrize("verb", ["distill", "evaluate", "export", "check", "report"])
 def test_verbs_can_be_called_whatever_was_imported_first(verb: str) -> None:
     """The public function shares its name with a package; neither may hide the other."""
     first = f"import edgekd, edgekd.{verb}.stage; assert callable(edgekd.{verb})"

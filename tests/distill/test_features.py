@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgekd.distill.features import Capture, capturable, shapes_of
+from edgekd.distill.features import Capture, shapes_of
 from edgekd.errors import ModelError, UnknownNameError
+from edgekd.models.layers import capturable
 
 
 class Residual(nn.Module):

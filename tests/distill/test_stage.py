@@ -86,6 +86,7 @@ class TestAWholeRun:
             "metrics.jsonl",
             "student.safetensors",
             "teacher.safetensors",
+            "baseline.safetensors",
             "predictions.npz",
         }
         assert not (tiny_run.path / "checkpoints").exists()

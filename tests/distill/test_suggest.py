@@ -11,11 +11,11 @@ import torch
 from typer.testing import CliRunner, Result
 
 from edgekd.cli.app import app
-from edgekd.distill.features import capturable
-from edgekd.distill.suggest import block_ends, overview, suggest_pairs, without_idle
+from edgekd.distill.suggest import overview, suggest_pairs
 from edgekd.errors import EdgekdError
 from edgekd.losses.adapters import make_adapter
 from edgekd.models.build import build
+from edgekd.models.layers import block_ends, capturable, without_idle
 from edgekd.recipe import Recipe
 from edgekd.toml import dump_toml
 

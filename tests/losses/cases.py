@@ -63,6 +63,8 @@ CASES: dict[str, dict[str, Case]] = {
     "regression": {"": Case(), "huber": Case({"distance": "huber"})},
     "regression-kd": {"": Case(), "bounded": Case({"bounded": True, "margin": 0.5})},
     "soft-cross-entropy": {"": Case(), "standardised": Case({"standardise": True})},
+    "consistency": {"": Case(), "sharp": Case({"temperature": 0.5})},
+    "dino": {"": Case()},
     "rkd": {"": Case(), "tokens": _ON_TOKENS, "images": _ON_IMAGES},
     "similarity-preserving": {"": Case(), "tokens": _ON_TOKENS, "images": _ON_IMAGES},
     "crd": {
@@ -97,6 +99,16 @@ CASES: dict[str, dict[str, Case]] = {
         "softmax": Case({"layers": PAIR, "normalise": "softmax"}, TOKENS, WIDE_TOKENS),
     },
     "cross-layer": {"tokens": _ON_TOKENS, "images": _ON_IMAGES},
+}
+
+
+#: Exits give logits, and no loss on them says which tokens count.
+_EXITS: Shapes = {"exits.0": (CLASSES,), "exits.1": (CLASSES,)}
+CASES["early-exits"] = {
+    "": Case({"exits": 2}, _EXITS, masked=False),
+    "smoothed": Case({"exits": 2, "label_smoothing": 0.1}, _EXITS, masked=False),
+    "teacher": Case({"exits": 2, "teach": "teacher"}, _EXITS, masked=False),
+    "both": Case({"exits": 2, "teach": "both", "alpha": 0.3}, _EXITS, masked=False),
 }
 
 

@@ -106,6 +106,9 @@ SUPPORTED: dict[str, Mapping[str, tuple[str, ...]]] = {
     "regression": ANY,
     "regression-kd": ANY,
     "soft-cross-entropy": ANY,
+    "consistency": ANY,
+    "dino": ANY,
+    "early-exits": ANY,
     "rkd": ANY,
     "similarity-preserving": ANY,
     "crd": ANY,
@@ -129,13 +132,15 @@ SUPPORTED: dict[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 #: Losses that compare logits alone.
-ON_LOGITS = frozenset(list(SUPPORTED)[:10])
+ON_LOGITS = frozenset(list(SUPPORTED)[:12])
 
 
 def options_of(loss: str, student: Network, teacher: Network) -> dict[str, Any]:
     """Return the options with which a loss is tried on a pair."""
     if loss in ON_LOGITS:
         return {}
+    if loss == "early-exits":
+        return {"exits": 1, "teach": "both"}
     inner, last = (student.inner, teacher.inner), (student.last, teacher.last)
     attention = (student.attention, teacher.attention)
     if loss == "hint":
@@ -160,10 +165,11 @@ Every loss, tried on every pair of four unlike networks at samples of 1x8x8:
 {networks}
 
 A row is a loss, a column is a student, and a cell names the teachers that the loss takes for it.
-The losses on logits need equal classes and nothing else. The others are tried on the last layers
-before the classifier (`hint` and `cross-layer` on inner ones too), and what they take follows from
-the shapes of those: `edgekd layers RECIPE` shows yours. A loss refuses layers that it cannot
-compare before the training begins, and names both shapes, or the module that is not there.
+The losses on logits need equal classes and nothing else (`early-exits` also a student that has
+exits). The others are tried on the last layers before the classifier (`hint` and `cross-layer` on
+inner ones too), and what they take follows from the shapes of those: `edgekd layers RECIPE` shows
+yours. A loss refuses layers that it cannot compare before the training begins, and names both
+shapes, or the module that is not there.
 
 """
 

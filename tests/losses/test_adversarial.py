@@ -114,7 +114,7 @@ def test_who_moves_whom(tmp_path: Path, regularisation: str) -> None:
     before = [p.detach().clone() for p in playing]
     rows = torch.randn(7, 1, 8, 8)
     seen = Outputs(torch.randn(7, 10), {"1": torch.randn(7, 24)})
-    with trainable.capture.hooked():
+    with trainable.learners[0].capture.hooked():
         batch = Batch(rows, torch.zeros(7, dtype=torch.long), torch.arange(7))
         terms = players.forward(batch, {"teacher": seen})
     players.fabric.backward(terms["loss"])
