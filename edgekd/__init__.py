@@ -7,6 +7,7 @@ The same verbs as the command line, as functions::
     run = edgekd.distill("digits")
     artifact = edgekd.export(run, target="tflite", quantize="int8")
     measurements = edgekd.benchmark(run)
+    evaluation = edgekd.evaluate(run)
     verdicts = edgekd.check(run)
 
 Nothing heavy is imported before it is used: ``import edgekd`` loads no torch.
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     from edgekd.check.stage import check
     from edgekd.distill.stage import distill
     from edgekd.errors import EdgekdError
+    from edgekd.evaluate.robustness import evaluate_corruptions
+    from edgekd.evaluate.stage import evaluate
     from edgekd.export.stage import export
     from edgekd.recipe import Recipe
     from edgekd.records import Measurement, Verdict
+    from edgekd.records_evaluation import Evaluation
+    from edgekd.records_robustness import Robustness
     from edgekd.report.stage import report
     from edgekd.rundir import Artifact, Run
 
@@ -34,26 +39,33 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Artifact": "edgekd.rundir",
     "EdgekdError": "edgekd.errors",
+    "Evaluation": "edgekd.records_evaluation",
     "Measurement": "edgekd.records",
     "Recipe": "edgekd.recipe",
+    "Robustness": "edgekd.records_robustness",
     "Run": "edgekd.rundir",
     "Verdict": "edgekd.records",
     "benchmark": "edgekd.bench.stage",
+    "evaluate_corruptions": "edgekd.evaluate.robustness",
 }
 
 #: Verbs that share their name with the package behind them; see `edgekd.verbs`.
-_VERBS = ("check", "distill", "export", "report")
+_VERBS = ("check", "distill", "evaluate", "export", "report")
 
 __all__ = [
     "Artifact",
     "EdgekdError",
+    "Evaluation",
     "Measurement",
     "Recipe",
+    "Robustness",
     "Run",
     "Verdict",
     "benchmark",
     "check",
     "distill",
+    "evaluate",
+    "evaluate_corruptions",
     "export",
     "report",
 ]

@@ -50,6 +50,28 @@ def milliseconds(value: float | None, *, unit: bool = True) -> str:
     return f"{significant(value)} ms" if unit else significant(value)
 
 
+def energy(kwh: float | None) -> str:
+    """Return an amount of energy, in watt-hours below a kilowatt-hour.
+
+    >>> energy(0.0000171), energy(0.25), energy(12.5)
+    ('0.0171 Wh', '250 Wh', '12.5 kWh')
+    """
+    if kwh is None:
+        return MISSING
+    return f"{significant(kwh)} kWh" if kwh >= 1 else f"{significant(kwh * 1000)} Wh"
+
+
+def mass(kg: float | None) -> str:
+    """Return a mass, in grams below a kilogram.
+
+    >>> mass(0.0000065), mass(0.25), mass(12.5)
+    ('0.00650 g', '250 g', '12.5 kg')
+    """
+    if kg is None:
+        return MISSING
+    return f"{significant(kg)} kg" if kg >= 1 else f"{significant(kg * 1000)} g"
+
+
 def percent(fraction: float | None, digits: int = 2) -> str:
     """Return a fraction as a percentage. 100% and 0% are said only of exactly 1 and 0.
 
@@ -84,6 +106,15 @@ def factor(value: float | None) -> str:
     ('13.4x', '0.500x')
     """
     return MISSING if value is None else f"{significant(value)}x"
+
+
+def p_value(p: float) -> str:
+    """Return a probability of chance; tiny ones as a bound.
+
+    >>> p_value(0.03912), p_value(0.00001), p_value(1.0)
+    ('0.039', '<0.001', '1.000')
+    """
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def significant(value: float) -> str:

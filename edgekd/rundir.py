@@ -8,10 +8,15 @@
       metrics.jsonl          one line an epoch
       student.safetensors    the student's weights, nothing of the teacher
       teacher.safetensors    the teacher's weights, for the benchmark of the teacher
+      baseline.safetensors   the weights of the student's twin that had no teacher
+      assistant-1.safetensors  ... the weights of a chain's assistants
       predictions.npz        ids, targets, teacher_logits, student_logits of the test split
       checkpoints/           what a resume needs
       artifacts/NAME/        model.tflite | model.onnx, manifest.json
       measurements/          DEVICE--ARTIFACT.json
+      evaluations/           SPLIT.json, ...: what `edgekd evaluate` found
+      exits/                 SPLIT--NAME.json, ...: what `edgekd exits` found
+      robustness/            SPLIT.json, ...: what `edgekd evaluate --corruptions` found
       report.html
     runs/latest              points at the newest run
     runs/teachers/KEY/       trained teachers, by the hash of what decides them
@@ -30,6 +35,9 @@ from edgekd.errors import IncompleteRunError, RunError, TamperedError
 from edgekd.recipe import Recipe
 from edgekd.recordfile import file_record, read_record, write_record
 from edgekd.records import ArtifactManifest, FileRecord, Measurement, RunManifest
+from edgekd.records_evaluation import Evaluation
+from edgekd.records_exits import ExitCurve
+from edgekd.records_robustness import Robustness
 from edgekd.runs import find, is_aside, list_runs, runs_root, set_latest
 from edgekd.storage import (
     atomic_file,
@@ -149,8 +157,17 @@ class Run:
         return self.path / "teacher.safetensors"
 
     @property
+    def baseline_path(self) -> Path:
+        """The weights of the first student's twin that was trained without a teacher."""
+        return self.path / "baseline.safetensors"
+
+    @property
     def predictions_path(self) -> Path:
-        """``ids``, ``targets``, ``teacher_logits``, ``student_logits`` of the test split."""
+        """``ids``, ``targets`` and logits of the test split.
+
+        ``teacher_logits``, ``student_logits``, and ``baseline_logits`` of the twin without a
+        teacher.
+        """
         return self.path / "predictions.npz"
 
     @property
@@ -162,6 +179,21 @@ class Run:
     def measurements_dir(self) -> Path:
         """The folder of measurements."""
         return self.path / "measurements"
+
+    @property
+    def evaluations_dir(self) -> Path:
+        """The folder of evaluations."""
+        return self.path / "evaluations"
+
+    @property
+    def robustness_dir(self) -> Path:
+        """The folder of what corrupted samples showed."""
+        return self.path / "robustness"
+
+    @property
+    def exits_dir(self) -> Path:
+        """The folder of what early exits do."""
+        return self.path / "exits"
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -199,6 +231,21 @@ class Run:
         """Return every measurement, sorted by file name."""
         found = sorted(self.measurements_dir.glob("*.json"))
         return [read_record(path, Measurement) for path in found if not is_aside(path.name)]
+
+    def evaluations(self) -> list[Evaluation]:
+        """Return every evaluation, sorted by file name."""
+        found = sorted(self.evaluations_dir.glob("*.json"))
+        return [read_record(path, Evaluation) for path in found if not is_aside(path.name)]
+
+    def robustness(self) -> list[Robustness]:
+        """Return what corrupted samples showed, sorted by file name."""
+        found = sorted(self.robustness_dir.glob("*.json"))
+        return [read_record(path, Robustness) for path in found if not is_aside(path.name)]
+
+    def exit_curves(self) -> list[ExitCurve]:
+        """Return what early exits do, sorted by file name."""
+        found = sorted(self.exits_dir.glob("*.json"))
+        return [read_record(path, ExitCurve) for path in found if not is_aside(path.name)]
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of ``metrics.jsonl``; a last line cut off by a crash is left out."""

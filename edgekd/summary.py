@@ -140,8 +140,8 @@ def headline(run: Run) -> Headline:
     )
 
 
-def _spread(scores: Sequence[Score]) -> Spread | None:
-    return Spread.of([score.test_accuracy for score in scores])
+def _spread(scores: Sequence[Score | None]) -> Spread | None:
+    return Spread.of([score.test_accuracy for score in scores if score is not None])
 
 
 def rows(run: Run) -> list[Row]:
@@ -159,7 +159,7 @@ def rows(run: Run) -> list[Row]:
         measured.setdefault(measurement.artifact, []).append(measurement)
     table: list[Row] = []
     for index, facts in enumerate(manifest.teachers):
-        name = "teacher" if len(manifest.teachers) == 1 else f"teacher-{index}"
+        name = "teacher" if index == 0 else f"teacher-{index + 1}"  # as their files are called
         score = manifest.teacher_scores[index] if index < len(manifest.teacher_scores) else None
         table += _networks("teacher", name, facts, score, measured.get(name, []))
     if manifest.student is not None:
@@ -168,9 +168,11 @@ def rows(run: Run) -> list[Row]:
             "student", "student", manifest.student, first, measured.get("student", [])
         )
         if manifest.baseline_scores:
-            # The same network: its size is the student's, and nothing of it is kept to measure.
+            # The same network as the student: of its size, and not measured by itself.
             base = _network("baseline", BASELINE, manifest.student, manifest.baseline_scores[0])
             table.append(base)
+        for how, scores in manifest.compared_scores.items():
+            table.append(_network("baseline", f"student, {how}", manifest.student, scores[0]))
     for artifact in run.check_artifacts()[0]:
         table += _artifact(artifact, measured.get(artifact.manifest.name, []))
     return table

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.fixtures_disks", "tests.fixtures_tiny"]
+pytest_plugins = ["tests.fixtures_disks", "tests.fixtures_tiny", "tests.fixtures_exits"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -117,4 +117,4 @@ class TestRows:
         manifest["teachers"] *= 2
         path.write_text(json.dumps(manifest))
         names = [row.name for row in rows(Run.open(run.path))]
-        assert names[:2] == ["teacher-0", "teacher-1"]
+        assert names[:2] == ["teacher", "teacher-2"]

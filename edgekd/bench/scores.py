@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgekd.data.load import load_for_student
 from edgekd.errors import DataError, EdgekdError, MeasurementError
 from edgekd.metrics.classification import accuracy, agreement
-from edgekd.records import TensorSpec
+from edgekd.records import Network, TensorSpec
 from edgekd.rundir import Run
 from edgekd.runtimes.codec import decode, encode
 
@@ -56,8 +56,12 @@ class Scores:
         return cls(unknown={"accuracy": reason, "agreement": reason})
 
 
-def load_test_set(run: Run) -> TestSet:
+def load_test_set(run: Run, network: Network | None = None) -> TestSet:
     """Load the data that a run names.
+
+    Args:
+        run: the run.
+        network: one of its networks, which may see the samples otherwise; None: the student.
 
     Raises:
         EdgekdError: it cannot be loaded, or is not what the run was trained with.
@@ -65,6 +69,13 @@ def load_test_set(run: Run) -> TestSet:
     dataset = load_for_student(run.recipe)
     if run.manifest.data_sha256 not in (None, dataset.sha256):
         raise DataError("the data has changed since the run was distilled")
+    if network is not None:
+        dataset = replace(
+            dataset,
+            input=network.input,
+            preprocess=network.preprocess,
+            sample_shape=network.sample_shape,
+        )
     part = dataset.splits[SPLIT]
     teacher, reason = _teacher_logits(run.predictions_path, part.ids)
     return TestSet(

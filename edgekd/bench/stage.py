@@ -22,7 +22,7 @@ from edgekd.errors import (
     MissingRuntimeError,
     ModelFileError,
 )
-from edgekd.records import Measurement
+from edgekd.records import Measurement, Network, Preprocess
 from edgekd.registry import table
 from edgekd.rundir import Run, write_record
 from edgekd.transports.base import Transport
@@ -97,6 +97,9 @@ class _Stage:
         bench = Bench(device, transport, self.settings)
         with contextlib.closing(transport):
             for index, subject in enumerate(subjects):
+                if subject.skip is not None:
+                    self._tell(f"{subject.name}: not measured, {subject.skip}")
+                    continue
                 if subject.kind == FACTORY and not _has_torch(device):
                     self._tell(f"{subject.name}: not measured, PyTorch is not installed")
                     continue
@@ -119,10 +122,19 @@ class _Stage:
         """Return the test split, loaded once a run, or why there is none."""
         if subject.run is None:
             return _NO_LABELS
-        key = subject.run.path
+        manifest = subject.artifact.manifest if subject.artifact else None
+        if manifest and manifest.segment and manifest.exit != 1:
+            return "it goes on from an earlier segment: edgekd exits"
+        network = subject.run.manifest.networks.get(subject.path.name)
+        if network is not None and _other_classes(subject.run, subject.name):
+            return "its classes are in another order than the data's: edgekd evaluate"
+        student = subject.run.manifest.networks.get(subject.run.student_path.name)
+        # Most teachers see the samples as the student does: those are loaded once.
+        own = network if network and student and _sees(network) != _sees(student) else None
+        key = subject.run.path if own is None else subject.path
         if key not in self._tests:
             try:
-                self._tests[key] = load_test_set(subject.run)
+                self._tests[key] = load_test_set(subject.run, own)
             except EdgekdError as error:
                 reason = error.message.splitlines()[0]
                 self._tests[key] = f"the run's data cannot be loaded: {reason}"
@@ -160,6 +172,18 @@ class _Stage:
     def _tell(self, text: str) -> None:
         if self.say is not None:
             self.say(text)
+
+
+def _sees(network: Network) -> tuple[str, Preprocess]:
+    return network.input, network.preprocess
+
+
+def _other_classes(run: Run, name: str) -> bool:
+    """Say whether a network is a teacher that knows the classes by another order, or others."""
+    number = [f"teacher-{n + 1}" if n else "teacher" for n in range(len(run.manifest.teachers))]
+    specs = [spec for spec in run.recipe.teacher for _ in range(spec.copies)]
+    found = dict(zip(number, specs, strict=False)).get(name)
+    return found is not None and bool(found.classes) and found.classes != run.manifest.classes
 
 
 def _has_torch(device: Device) -> bool:

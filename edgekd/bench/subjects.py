@@ -26,6 +26,7 @@ class Subject:
         artifact: what its manifest says, if it has one.
         facts: what is known of its network.
         fault: why the file is of no use.
+        skip: why it is not measured.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Subject:
     artifact: Artifact | None = None
     facts: ModelFacts | None = None
     fault: ModelFileError | None = None
+    skip: str | None = None
 
 
 def find(source: str | Path | Run | None) -> list[Subject]:
@@ -57,10 +59,19 @@ def find(source: str | Path | Run | None) -> list[Subject]:
 
 def _of_run(run: Run) -> list[Subject]:
     networks = []
-    facts = (run.manifest.teachers[:1], "teacher", run.teacher_path)
-    for known, name, path in (facts, ((run.manifest.student,), "student", run.student_path)):
-        if known and path.is_file():
-            networks.append(Subject(name, path, FACTORY, run=run, facts=known[0]))
+    known = [
+        ("teacher" if number == 0 else f"teacher-{number + 1}", facts)
+        for number, facts in enumerate(run.manifest.teachers)
+    ]
+    if run.manifest.student is not None:
+        known.append(("student", run.manifest.student))
+    for name, facts in known:
+        path = run.path / f"{name}.safetensors"
+        if path.is_file():
+            networks.append(Subject(name, path, FACTORY, run=run, facts=facts))
+        else:
+            why = "it was given as a file, which stays where it is, or as recorded answers"
+            networks.append(Subject(name, path, None, run=run, facts=facts, skip=why))
     return [*networks, *(_of_artifact(artifact, run) for artifact in run.artifacts())]
 
 

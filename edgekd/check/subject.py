@@ -136,7 +136,7 @@ def _of_run(run: Run) -> Subject:
                 measurements=by_name.get(artifact.manifest.name, {}),
             )
         )
-    teacher = manifest.teachers[0] if len(manifest.teachers) == 1 else None
+    teacher = manifest.teachers[0] if manifest.teachers else None
     networks = zip(
         NETWORKS,
         (teacher, manifest.student),
@@ -151,7 +151,7 @@ def _of_run(run: Run) -> Subject:
     return Subject(f"the run {manifest.id}", {item.name: item for item in items}, run)
 
 
-def _known(facts: ModelFacts, scores: Sequence[Score]) -> dict[str, float]:
+def _known(facts: ModelFacts, scores: Sequence[Score | None]) -> dict[str, float]:
     """Return what the run knows of a network without a benchmark."""
     score = scores[0] if scores else None
     numbers = {

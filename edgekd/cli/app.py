@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from edgekd.cli import benchmark, check, devices, distill, export, layers, recipes, report, runs
+from edgekd.cli import (
+    benchmark,
+    check,
+    devices,
+    distill,
+    evaluate,
+    exits,
+    export,
+    layers,
+    recipes,
+    record,
+    report,
+    runs,
+)
 
 HELP = (
     "From knowledge distillation to on-device inference.\n\n"
@@ -46,9 +59,12 @@ def _root(
 app.command("distill")(distill.distill)
 app.command("export")(export.export)
 app.command("benchmark")(benchmark.benchmark)
+app.command("evaluate")(evaluate.evaluate)
+app.command("exits")(exits.exits)
 app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("layers")(layers.layers)
+app.command("record")(record.record)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(devices.app, name="devices")
 app.add_typer(runs.app, name="runs")

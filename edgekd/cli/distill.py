@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgekd.cli.output import DebugFlag, JsonFlag, Output, QuietFlag, running
+
+if TYPE_CHECKING:
+    from edgekd.records import ModelFacts
 
 NO_TWIN = "does the teacher help? --set train.baseline=true trains the same student without it"
 
@@ -70,6 +73,8 @@ def distill(
         from edgekd.cli.render import gain_line, run_table
         from edgekd.cli.schemas import DistillOutput
         from edgekd.distill.following import follows
+        from edgekd.footprint import footprint
+        from edgekd.lineage import lineage
 
         if dry_run:
             _look(output, recipe, overrides or [], accelerator, seed)
@@ -91,6 +96,8 @@ def distill(
         output.result(DistillOutput(run=str(run.path), manifest=run.manifest))
         output.show(run_table(run.manifest))
         output.line(gain_line(run) or NO_TWIN)
+        for name, text in (*lineage(run.manifest), *footprint(run.manifest)):
+            output.line(f"{name}: {text}")
         output.line(f"run: {run.path}")
 
 
@@ -103,17 +110,20 @@ def _look(
 ) -> None:
     """Print what the doctor finds; exit code 1 where something failed."""
     from edgekd.cli.loading import stage
+    from edgekd.cli.progress import looking
     from edgekd.cli.render import finding_table
     from edgekd.cli.schemas import DoctorOutput
 
     examine = stage("edgekd.distill.stage:examine", "distillation", extra="train")
+    networks: dict[str, ModelFacts] = {}
     findings = examine(
         recipe,
         overrides=overrides,
         accelerator=None if accelerator is None else accelerator.value,
         seed=seed,
+        progress=looking(output, networks),
     )
-    output.result(DoctorOutput(findings=tuple(findings)))
+    output.result(DoctorOutput(findings=tuple(findings), networks=networks))
     output.show(finding_table(findings))
     if any(finding.status == "fail" for finding in findings):
         raise typer.Exit(1)

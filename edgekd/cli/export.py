@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +63,14 @@ def export(
         str | None,
         typer.Option(metavar="C,H,W", help="Shape of one sample, for a model without a recipe."),
     ] = None,
+    exit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K|all|segments",
+            help="End at this early exit, counted from 1; all: every exit and the network's own "
+            "end, a file each; segments: files that go on from one another. Default: the end.",
+        ),
+    ] = None,
     tolerance: Annotated[
         float, typer.Option(help="Largest absolute error of a float file.")
     ] = 1e-4,
@@ -86,12 +95,18 @@ def export(
         from edgekd.cli.schemas import ExportedFile, ExportOutput
         from edgekd.recipe import Recipe
 
-        wanted = _wanted(source, target, quantize)
+        ends = _exits_wanted(source, exit)
+        wanted = [
+            (one_target, scheme, number, segment)
+            for one_target, scheme in _wanted(source, target, quantize)
+            for number, segment in ends
+        ]
         _one_place_for_one(out, wanted)
         verb = stage("edgekd.export.stage:export", "export", extra="onnx")
         artifacts = []
-        for one_target, scheme in wanted:
-            output.say(f"exporting {one_target}, quantize {scheme}")
+        for one_target, scheme, number, segment in wanted:
+            where = f", {'segment' if segment else 'exit'} {number}" if number else ""
+            output.say(f"exporting {one_target}, quantize {scheme}{where}")
             artifact = verb(
                 source,
                 target=one_target,
@@ -99,6 +114,8 @@ def export(
                 out=out,
                 recipe=None if recipe is None else Recipe.load(recipe, options=True),
                 input_shape=shape,
+                exit=number,
+                segment=segment,
                 tolerance=tolerance,
                 max_drop=max_drop,
                 overwrite=overwrite,
@@ -135,7 +152,33 @@ def _wanted(
     return [(s.target, s.quantize) for s in specs if not schemes or s.quantize in schemes]
 
 
-def _one_place_for_one(out: Path | None, wanted: list[tuple[str, str]]) -> None:
+def _exits_wanted(source: str | None, text: str | None) -> list[tuple[int | None, bool]]:
+    """Return (exit, segment) of every file to make; exit None is the network's own end.
+
+    Raises:
+        EdgekdError: the text is no number, or not one of all exits of a run.
+    """
+    from edgekd.errors import EdgekdError
+    from edgekd.rundir import Run
+
+    if text is None:
+        return [(None, False)]
+    if text.isdecimal():
+        return [(int(text), False)]
+    if text not in ("all", "segments"):
+        raise EdgekdError(f"--exit {text}: there is no such exit", hint="A number, all or segments")
+    exits = Run.open(source).recipe.student.exits
+    if exits is None:
+        raise EdgekdError(
+            "the student of the run has no early exits", hint="Give it some: [student.exits]"
+        )
+    numbers = range(1, len(exits.at) + 1)
+    if text == "segments":
+        return [(number, True) for number in (*numbers, len(exits.at) + 1)]
+    return [*((number, False) for number in numbers), (None, False)]
+
+
+def _one_place_for_one(out: Path | None, wanted: Sequence[object]) -> None:
     from edgekd.errors import EdgekdError
 
     if out is not None and len(wanted) > 1:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
     from edgekd.distill.progress import Progress
+    from edgekd.records import ModelFacts
 
 
 @contextmanager
@@ -34,15 +35,29 @@ def make_progress(output: Output) -> Iterator[Progress]:
         yield _bars(output, bars)
 
 
+def say_network(output: Output, role: str, facts: ModelFacts) -> None:
+    """Say how large a network is, before it is trained."""
+    from edgekd.cli.render_sizes import network_line
+
+    output.say(network_line(role, facts))
+
+
 def _title(phase: str, seed: int) -> str:
     return f"{phase} (seed {seed})"
 
 
 def _note(line: dict[str, Any], epochs: int) -> str:
     return (
-        f"epoch {line['epoch']}/{epochs}  loss {line['loss']:.4f}  "
-        f"validation {line['validation_accuracy']:.2%}"
+        f"epoch {line['epoch']}/{epochs}  loss {line['loss']:.4f}  validation {_validation(line)}"
     )
+
+
+def _validation(line: dict[str, Any]) -> str:
+    """Return what an epoch reached; by nearest neighbours where no label was learned from."""
+    neighbours = line.get("validation_knn_accuracy")
+    if neighbours is not None:
+        return f"{neighbours:.2%} by neighbours"
+    return f"{line['validation_accuracy']:.2%}"
 
 
 def _lines(output: Output) -> Progress:
@@ -60,6 +75,9 @@ def _lines(output: Output) -> Progress:
 
         def message(self, text: str) -> None:
             output.say(text)
+
+        def network(self, role: str, facts: ModelFacts) -> None:
+            say_network(output, role, facts)
 
         def started(self, phase: str, seed: int, steps: int, done: int, epochs: int) -> None:
             self.title, self.epochs = _title(phase, seed), epochs
@@ -87,6 +105,9 @@ def _bars(output: Output, bars: Bars) -> Progress:
         def message(self, text: str) -> None:
             output.say(text)
 
+        def network(self, role: str, facts: ModelFacts) -> None:
+            say_network(output, role, facts)
+
         def started(self, phase: str, seed: int, steps: int, done: int, epochs: int) -> None:
             self.epochs = epochs
             self.task = bars.add_task(_title(phase, seed), total=steps, completed=done, note="")
@@ -102,3 +123,20 @@ def _bars(output: Output, bars: Bars) -> Progress:
             bars.update(self.task, total=task.completed)
 
     return Live()
+
+
+def looking(output: Output, networks: dict[str, ModelFacts]) -> Progress:
+    """Give a `Progress` for a dry run, which also collects the sizes of networks by role."""
+    from edgekd.distill.progress import Progress as Base
+
+    class Looking(Base):
+        """Nothing trains, so there are only things to say."""
+
+        def message(self, text: str) -> None:
+            output.say(text)
+
+        def network(self, role: str, facts: ModelFacts) -> None:
+            networks[role] = facts
+            say_network(output, role, facts)
+
+    return Looking()

@@ -26,6 +26,9 @@ from edgekd.cli.schemas import OUTPUTS
 from edgekd.recordbase import Versioned
 from edgekd.records import ArtifactManifest, Measurement, RunManifest
 from edgekd.records_distill import TeacherManifest
+from edgekd.records_evaluation import Evaluation
+from edgekd.records_exits import ExitCurve
+from edgekd.records_robustness import Robustness
 from edgekd.storage import atomic_write
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -36,6 +39,9 @@ RECORDS: dict[str, type[Versioned]] = {
     "record-teacher": TeacherManifest,
     "record-artifact": ArtifactManifest,
     "record-measurement": Measurement,
+    "record-evaluation": Evaluation,
+    "record-exits": ExitCurve,
+    "record-robustness": Robustness,
 }
 
 _INTRODUCTION = """\
@@ -183,7 +189,7 @@ def write(docs: Path) -> None:
 
 def _expected(docs: Path) -> dict[Path, str]:
     """Return generated files, and hand-written pages with their tables filled."""
-    by_hand = [path for path in sorted(docs.glob("*.md")) if path.name != "cli.md"]
+    by_hand = [path for path in sorted(docs.rglob("*.md")) if path.name != "cli.md"]
     found = {path: fill(path.read_text(encoding="utf-8")) for path in by_hand}
     return {**found, **{docs / name: text for name, text in pages().items()}}
 

@@ -10,11 +10,12 @@ from rich import box
 from rich.table import Table
 
 from edgekd import format as fmt
+from edgekd.lineage import network_rows
 from edgekd.summary import Row, Spread, headline, rows
 
 if TYPE_CHECKING:
     from edgekd.bench.devices import Device
-    from edgekd.records import Measurement, RunManifest, Verdict
+    from edgekd.records import Measurement, RunManifest, Score, Verdict
     from edgekd.records_distill import Finding
     from edgekd.rundir import Artifact, Run
 
@@ -62,25 +63,28 @@ def run_table(manifest: RunManifest) -> Table:
     table = _table(
         "network", "parameters", "seeds", "test accuracy", "agreement", "seconds", right=range(1, 6)
     )
-    networks = (
-        ("teacher", manifest.teachers[:1], manifest.teacher_scores),
-        ("student", (manifest.student,), manifest.student_scores),
-        ("student, no teacher", (manifest.student,), manifest.baseline_scores),
-    )
-    for label, facts, scores in networks:
-        known = [fact for fact in facts if fact is not None]
-        if not scores or not known:
+    for label, facts, given in network_rows(manifest):
+        scores = [score for score in given if score is not None]
+        if facts is None or not scores:
             continue
         agrees = [score.test_agreement for score in scores if score.test_agreement is not None]
         table.add_row(
-            f"{label} ({known[0].name})",
-            fmt.count(known[0].parameters),
+            f"{label} ({facts.name})",
+            fmt.count(facts.parameters),
             str(len(scores)),
-            spread([score.test_accuracy for score in scores]),
+            accuracy_cell(scores),
             spread(agrees) if agrees else fmt.MISSING,
             f"{sum(score.train_seconds or 0.0 for score in scores):.1f}",
         )
     return table
+
+
+def accuracy_cell(scores: Sequence[Score]) -> str:
+    """Return the accuracy of a network; by nearest neighbours where it learned from no label."""
+    neighbours = [score.knn_accuracy for score in scores if score.knn_accuracy is not None]
+    if neighbours:
+        return f"{spread(neighbours)} by neighbours"
+    return spread([score.test_accuracy for score in scores])
 
 
 def spread(values: Sequence[float]) -> str:
@@ -126,8 +130,22 @@ def gain_line(run: Run) -> str | None:
     text = f"distilled minus no teacher: {fmt.points(gain.mean)}"
     if gain.low is not None and gain.high is not None:
         low, high = fmt.points(gain.low), fmt.points(gain.high)
-        text += f" (paired over {gain.n} seeds; 95% interval {low} to {high})"
+        text += f" (paired over {gain.n} seeds; 95% interval {low} to {high}{_t_test(run)})"
     return text
+
+
+def _t_test(run: Run) -> str:
+    """Return what the paired t-test says; nothing where SciPy is not installed."""
+    from importlib.util import find_spec
+
+    alone = {score.seed: score.test_accuracy for score in run.manifest.baseline_scores}
+    both = [score for score in run.manifest.student_scores if score.seed in alone]
+    if find_spec("scipy") is None:
+        return ""
+    from edgekd.statistics.seeds import compare_seeds
+
+    found = compare_seeds([s.test_accuracy for s in both], [alone[s.seed] for s in both])
+    return "" if found.t_p is None else f"; t-test p = {fmt.p_value(found.t_p)}"
 
 
 def artifact_table(artifacts: Sequence[Artifact]) -> Table:

@@ -6,8 +6,11 @@ from typing import Any
 
 from edgekd.errors import EdgekdError, RecipeError
 from edgekd.recordbase import Record, Versioned
-from edgekd.records import ArtifactManifest, Measurement, RunManifest, Verdict
+from edgekd.records import ArtifactManifest, Measurement, ModelFacts, RunManifest, Verdict
 from edgekd.records_distill import Finding
+from edgekd.records_evaluation import Evaluation
+from edgekd.records_exits import ExitCurve
+from edgekd.records_robustness import Robustness
 
 
 class ErrorOutput(Versioned):
@@ -42,6 +45,7 @@ class DoctorOutput(Versioned):
     """``edgekd distill --dry-run``."""
 
     findings: tuple[Finding, ...]
+    networks: dict[str, ModelFacts]
 
 
 class ExportedFile(ArtifactManifest):
@@ -60,6 +64,12 @@ class BenchmarkOutput(Versioned):
     """``edgekd benchmark``."""
 
     measurements: tuple[Measurement, ...]
+
+
+class ExitsOutput(Versioned):
+    """``edgekd exits``."""
+
+    curves: tuple[ExitCurve, ...]
 
 
 class CheckOutput(Versioned):
@@ -116,6 +126,24 @@ class LayersOutput(Versioned):
     pairs: tuple[tuple[str, str], ...]
 
 
+class RecordOutput(Versioned):
+    """``edgekd record``.
+
+    Attributes:
+        path: the file.
+        teacher: whose answers these are.
+        samples: how many, over all splits.
+        classes: the names of the outputs, in order.
+        top_k: how many classes a sample; 0: all.
+    """
+
+    path: str
+    teacher: str
+    samples: int
+    classes: tuple[str, ...]
+    top_k: int
+
+
 class DevicesOutput(Versioned):
     """``edgekd devices list`` and ``edgekd devices show``."""
 
@@ -143,12 +171,16 @@ OUTPUTS: dict[str, type[Versioned]] = {
     "distill-dry-run": DoctorOutput,
     "export": ExportOutput,
     "benchmark": BenchmarkOutput,
+    "evaluate": Evaluation,
+    "evaluate-corruptions": Robustness,
+    "exits": ExitsOutput,
     "check": CheckOutput,
     "report": ReportOutput,
     "recipes-list": RecipesOutput,
     "recipes-show": RecipeOutput,
     "recipes-init": InitOutput,
     "layers": LayersOutput,
+    "record": RecordOutput,
     "devices": DevicesOutput,
     "runs-list": RunsOutput,
     "runs-show": RunOutput,

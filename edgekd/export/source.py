@@ -16,9 +16,11 @@ from torch import nn
 from edgekd.data.load import load_for_student
 from edgekd.data.split import Dataset
 from edgekd.errors import DataError, ExportError, ModelError, ModelFileError
-from edgekd.export.parity import HeldOut
+from edgekd.export.parity import Floats, HeldOut
 from edgekd.models.build import build
 from edgekd.models.count import macs, parameters
+from edgekd.models.modes import evaluating
+from edgekd.models.parts import Part
 from edgekd.models.weights import load_weights
 from edgekd.recipe import Recipe
 from edgekd.records import FileRecord, ModelFacts, Preprocess
@@ -45,6 +47,9 @@ class Source:
         dataset: the data, or None where no recipe names it.
         weights: the hash and size of the file that its weights came from.
         parents: hashes of what it descends from.
+        before: what turns samples into its input, where it is a later segment of a network.
+        exit: the early exit that it ends at, from 1 on; None: at the network's own end.
+        segment: it begins where the exit before it ends.
     """
 
     model: nn.Module
@@ -54,6 +59,9 @@ class Source:
     dataset: Dataset | None = None
     weights: FileRecord | None = None
     parents: dict[str, str] = field(default_factory=dict)
+    before: Part | None = None
+    exit: int | None = None
+    segment: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -62,8 +70,18 @@ class Source:
 
     @property
     def preprocess(self) -> Preprocess:
-        """How raw samples become network input."""
-        return Preprocess() if self.dataset is None else self.dataset.preprocess
+        """How raw samples become network input; a later segment takes no samples."""
+        if self.dataset is None or self.before is not None:
+            return Preprocess()
+        return self.dataset.preprocess
+
+    def fed(self, inputs: Floats) -> Floats:
+        """Return the source's own input for input of the whole network."""
+        if self.before is None:
+            return inputs
+        with evaluating(self.before), torch.no_grad():
+            found: Floats = self.before(torch.from_numpy(inputs)).numpy()
+        return found
 
     def facts(self) -> ModelFacts:
         """Count parameters and multiply-accumulates."""
@@ -84,15 +102,16 @@ class Source:
         """
         generator = np.random.default_rng(seed)
         if self.dataset is None:
-            inputs = generator.standard_normal((samples, *self.input_shape), dtype=np.float32)
+            shape = self.input_shape if self.before is None else self.before.input_shape
+            inputs = generator.standard_normal((samples, *shape), dtype=np.float32)
             ids = tuple(f"random/{index:04d}" for index in range(samples))
-            return HeldOut(inputs, ids, None, "random")
+            return HeldOut(self.fed(inputs), ids, None, "random")
         part = self.dataset.splits[SPLIT]
         chosen = np.arange(len(part))
         if len(part) > samples:
             chosen = np.sort(generator.choice(len(part), samples, replace=False))
         return HeldOut(
-            inputs=self.dataset.normalised(SPLIT, chosen),
+            inputs=self.fed(self.dataset.normalised(SPLIT, chosen)),
             ids=tuple(part.ids[index] for index in chosen),
             targets=part.targets[chosen],
             source=SPLIT,

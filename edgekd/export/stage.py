@@ -13,6 +13,7 @@ from torch import nn
 from edgekd import provenance
 from edgekd.errors import ExportError, OutputExistsError, ParityError
 from edgekd.export import TARGETS
+from edgekd.export.exits import at_exit, suffix
 from edgekd.export.exporter import Exporter
 from edgekd.export.parity import Floats, HeldOut, Limits
 from edgekd.export.prepare import prepare
@@ -48,6 +49,8 @@ def export(
     max_drop: float = 1.0,
     recipe: Recipe | None = None,
     input_shape: tuple[int, ...] | None = None,
+    exit: int | None = None,
+    segment: bool = False,
     seed: int = 0,
     samples: int = 256,
     overwrite: bool = False,
@@ -65,6 +68,9 @@ def export(
         max_drop: the largest loss of accuracy of a quantized file, in percentage points.
         recipe: gives data, and the architecture of a checkpoint.
         input_shape: the shape of one sample, channels first, where no recipe gives it.
+        exit: the early exit to end at, from 1 on; the network's own end counts as the last.
+            None: that end.
+        segment: begin where the exit before ``exit`` ends, and give what the next segment takes.
         seed: decides which samples are used, and a factory's random weights.
         samples: the most held-out samples to compare on.
         overwrite: replace an artifact that exists.
@@ -84,7 +90,8 @@ def export(
     exporter.require(scheme)
     _check_arguments(tolerance, max_drop, samples)
     found = find(source, recipe=recipe, input_shape=input_shape, seed=seed)
-    name = f"{target}-{scheme.suffix}"
+    name = f"{target}-{scheme.suffix}{suffix(exit, segment=segment)}"
+    found = at_exit(found, exit, segment=segment)
     directory = found.home / name if out is None else Path(out)
     if not overwrite:
         _refuse_existing(directory)
@@ -103,6 +110,8 @@ def export(
             name=name,
             target=target,
             quantize=scheme.name,
+            exit=found.exit,
+            segment=found.segment,
             file=exported.path.name,
             inputs=proof.inputs,
             outputs=proof.outputs,
@@ -148,7 +157,8 @@ def _calibration(
             f"{scheme.name} needs data to set the ranges of activations, and no recipe names any",
             hint="Give a recipe: --recipe recipe.toml. Without data: --quantize fp16.",
         )
-    return calibration_samples(source.dataset, seed=seed)
+    inputs, record = calibration_samples(source.dataset, seed=seed)
+    return source.fed(inputs), record
 
 
 def _example(held_out: HeldOut) -> Floats:

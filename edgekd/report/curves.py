@@ -21,6 +21,25 @@ _PHASES = {
     "teacher": ("teacher", INK, [1, 0]),
 }
 
+#: What else may be between teacher and student, by the beginning of the phase, and its dashes in
+#: turn; the phase names the series.
+_BETWEEN = ("assistant ", "generation-", "direct")
+_DASHES = ([2, 2], [8, 3, 2, 3], [1, 4], [10, 4], [4, 2, 1, 2])
+
+
+def _phases(lines: Sequence[Mapping[str, Any]]) -> dict[str, Style]:
+    """Return how each phase of a log is drawn, the chain after the others."""
+    between = [
+        phase
+        for phase in dict.fromkeys(str(line.get("phase")) for line in lines)
+        if phase.startswith(_BETWEEN)
+    ]
+    styles: dict[str, Style] = dict(_PHASES)
+    for number, phase in enumerate(between):
+        styles[phase] = (phase, MUTED, _DASHES[number % len(_DASHES)])
+    return styles
+
+
 #: Colour and dashes of the terms of a loss, in the order of the recipe.
 _TERMS = (
     (MUTED, [5, 3]),
@@ -33,17 +52,18 @@ _TERMS = (
 
 
 def validation_accuracy(lines: Sequence[Mapping[str, Any]]) -> Spec | None:
-    """Draw validation accuracy by epoch: teacher, students, and students without a teacher."""
+    """Draw validation accuracy by epoch: teacher, chain, students, students without a teacher."""
+    phases = _phases(lines)
     values = [
         {
-            "series": _PHASES[line["phase"]][0],
+            "series": phases[line["phase"]][0],
             "seed": line["seed"],
             "epoch": line["epoch"],
             "value": line["validation_accuracy"],
             "shown": fmt.percent(line["validation_accuracy"]),
         }
         for line in lines
-        if line.get("phase") in _PHASES and line.get("validation_accuracy") is not None
+        if line.get("phase") in phases and line.get("validation_accuracy") is not None
     ]
     if not values:
         return None
@@ -59,7 +79,7 @@ def validation_accuracy(lines: Sequence[Mapping[str, Any]]) -> Spec | None:
         axis=alt.Axis(format=".0%" if high - low > 0.05 else ".1%", tickCount=6),
     )
     known = [value["series"] for value in values]
-    styles = [style for style in _PHASES.values() if style[0] in known]
+    styles = [style for style in phases.values() if style[0] in known]
     return _lines(values, y, styles)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
+from edgekd.footprint import footprint
+from edgekd.lineage import lineage
 from edgekd.records import Measurement, RunManifest
 from edgekd.rundir import Artifact, Run
 from edgekd.summary import Row
@@ -14,13 +17,25 @@ Fact = tuple[str, str]
 def lead(manifest: RunManifest) -> str:
     """Say in a sentence what was distilled from what."""
     student = manifest.student.name if manifest.student else "a student"
-    teachers = " and ".join(facts.name for facts in manifest.teachers) or "no teacher"
-    text = f"{student} distilled from {teachers}"
+    text = f"{student} {_from(manifest)}"
     if manifest.classes:
         text += f", {len(manifest.classes)} classes"
     if "test" in manifest.splits:
         text += f", scored on {manifest.splits['test']:,} test samples"
     return f"{text}."
+
+
+def _from(manifest: RunManifest) -> str:
+    """Say whom the student learned from."""
+    names = Counter(facts.name for facts in manifest.teachers)
+    teachers = " and ".join(name if n == 1 else f"{n} {name}" for name, n in names.items())
+    peers = " and ".join(facts.name for facts in manifest.peers)
+    if peers:
+        with_peers = f"learned together with {peers}"
+        return f"distilled from {teachers}, {with_peers}" if teachers else with_peers
+    if not teachers and any(link.role == "generation" for link in manifest.links):
+        return "distilled from its own earlier generations"
+    return f"distilled from {teachers or 'no teacher'}"
 
 
 def measured_how(run: Run, measurements: Sequence[Measurement]) -> list[Fact]:
@@ -126,6 +141,8 @@ def provenance(run: Run, measurements: Sequence[Measurement]) -> list[Fact]:
         ("Measured on", f"{', '.join(devices)} ({', '.join(sorted(cpus))})" if devices else ""),
         ("Software", f"edgekd {origin.edgekd}, Python {origin.python}, {origin.platform}"),
         ("Packages", ", ".join(f"{name} {v}" for name, v in origin.packages.items())),
+        *lineage(manifest),
+        *footprint(manifest),
     ]
     return [(name, text) for name, text in facts if text]
 

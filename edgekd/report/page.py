@@ -13,16 +13,16 @@ import jinja2
 import vl_convert
 
 from edgekd import format as fmt
-from edgekd.report import charts, curves, facts
+from edgekd.records_exits import ExitCurve
+from edgekd.report import charts, curves, exits, facts
+from edgekd.report.blocks import Figure, figures_of
+from edgekd.report.sections import sections
 from edgekd.report.style import Spec
 from edgekd.report.tiles import tiles
 from edgekd.rundir import Artifact, Run
 from edgekd.summary import Row, headline, rows
 
 _FOLDER = Path(__file__).parent
-
-#: Title, what to look at, and whether it takes the full width.
-Figure = dict[str, Any]
 
 
 def render(run: Run) -> str:
@@ -33,7 +33,9 @@ def render(run: Run) -> str:
     """
     artifacts, measurements = run.artifacts(), run.measurements()
     table = rows(run)
-    figures = _figures(table, run.metrics())
+    figures = _figures(table, run.metrics(), run.exit_curves())
+    more = sections(run)
+    drawn = [*figures, *figures_of(more)]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -49,17 +51,21 @@ def render(run: Run) -> str:
         rows=[_cells(row) for row in table],
         devices=sorted({row.device for row in table if row.device}),
         figures=figures,
+        sections=more,
+        charts=len(drawn),
         parity=[_parity(artifact) for artifact in artifacts],
         unknown=facts.not_known(table, artifacts, measurements),
         methods=facts.measured_how(run, measurements),
         provenance=facts.provenance(run, measurements),
         recipe=(run.path / "recipe.toml").read_text(encoding="utf-8"),
-        specs=_for_script([figure["spec"] for figure in figures]),
+        specs=_for_script([figure.spec for figure in drawn]),
         library=_library(),
     )
 
 
-def _figures(table: Sequence[Row], lines: Sequence[dict[str, Any]]) -> list[Figure]:
+def _figures(
+    table: Sequence[Row], lines: Sequence[dict[str, Any]], curves_of_exits: Sequence[ExitCurve]
+) -> list[Figure]:
     devices = sorted({row.device for row in table if row.device})
     found: list[tuple[str, str, Spec | None, bool]] = [
         (
@@ -70,6 +76,7 @@ def _figures(table: Sequence[Row], lines: Sequence[dict[str, Any]]) -> list[Figu
         )
         for device in devices
     ]
+    found += exits.figures(curves_of_exits)
     found += [
         ("Size", "Files to ship in colour.", charts.sizes(table), False),
         (
@@ -92,9 +99,7 @@ def _figures(table: Sequence[Row], lines: Sequence[dict[str, Any]]) -> list[Figu
         ),
     ]
     return [
-        {"title": title, "note": note, "spec": spec, "wide": wide}
-        for title, note, spec, wide in found
-        if spec is not None
+        Figure(title, note, spec, wide) for title, note, spec, wide in found if spec is not None
     ]
 
 

@@ -6,6 +6,7 @@ serves light, dark and print, and the page's style sheet decides.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -51,6 +52,28 @@ CONFIG: dict[str, Any] = {
     "point": {"color": ACCENT},
     "bar": {"color": ACCENT},
 }
+
+
+#: Colour and dashes of whoever is of a kind; files, and a second of a kind, take the others.
+_KINDS = {"teacher": (INK, [1, 0]), "student": (ACCENT, [1, 0]), "baseline": (MUTED, [5, 3])}
+_OTHERS = ((MUTED, [2, 2]), (ACCENT, [2, 2]), (INK, [8, 3, 2, 3]), (MUTED, [1, 0]))
+
+
+def styles(kinds: Mapping[str, str]) -> list[tuple[str, list[int]]]:
+    """Return colour and dashes for each name, by its kind; up to seven are told apart.
+
+    Args:
+        kinds: name -> kind.
+    """
+    found: list[tuple[str, list[int]]] = []
+    others = 0
+    for kind in kinds.values():
+        own = _KINDS.get(kind)
+        if own is None or own in found:
+            own = _OTHERS[others % len(_OTHERS)]
+            others += 1
+        found.append(own)
+    return found
 
 
 def tooltips(*fields: str) -> list[alt.Tooltip]:

@@ -95,7 +95,7 @@ def test_data(here: Path, tiny: dict[str, Any]) -> None:
     x = rng.normal(size=(200, 8)).astype(np.float32)
     y = np.arange(200) % 4
     np.savez("nan.npz", x_train=np.where(np.arange(200)[:, None] == 7, np.nan, x), y_train=y)
-    np.savez("range.npz", x_train=x, y_train=y - 1)
+    np.savez("range.npz", x_train=x, y_train=y - 2)
     (here / "empty").mkdir()
     for data, message in (
         ({"source": "npz", "path": "nan.npz"}, "NaN"),

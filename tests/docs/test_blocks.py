@@ -29,6 +29,8 @@ VERBS = {
     "distill": "edgekd.distill.stage:distill",
     "export": "edgekd.export.stage:export",
     "benchmark": "edgekd.bench.stage:benchmark",
+    "evaluate": "edgekd.evaluate.stage:evaluate",
+    "evaluate_corruptions": "edgekd.evaluate.robustness:evaluate_corruptions",
     "check": "edgekd.check.stage:check",
     "report": "edgekd.report.stage:report",
 }

@@ -27,7 +27,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny recipe and, once a test has distilled, its run."""
     folder = tmp_path_factory.mktemp("outputs")
     budget = {"accuracy": 0.1, "size_bytes": 1_000_000}
-    recipe = Recipe.from_dict({**TINY, "budget": budget, "export": [{"target": "onnx"}]})
+    exits = {
+        "student": {**TINY["student"], "exits": {"at": ["2"]}},
+        "loss": [*TINY["loss"], {"name": "early-exits"}],
+    }
+    raw = {**TINY, **exits, "budget": budget, "export": [{"target": "onnx"}]}
+    recipe = Recipe.from_dict(raw)
     (folder / "tiny.toml").write_text(recipe.to_toml())
     return folder
 
@@ -55,11 +60,15 @@ def test_every_command_and_every_record_of_a_session(
         "recipes-init": ["recipes", "init", "mine.toml"],
         "distill-dry-run": ["distill", "tiny.toml", "--dry-run"],
         "distill": ["distill", "tiny.toml"],
-        "export": ["export"],
+        "export": ["export", "--exit", "all"],
         "benchmark": ["benchmark"],
+        "evaluate": ["evaluate"],
+        "evaluate-corruptions": ["evaluate", "--corruptions", "--severity", "1"],
+        "exits": ["exits"],
         "check": ["check"],
         "report": ["report"],
         "layers": ["layers", "tiny.toml"],
+        "record": ["record", "tiny.toml"],
         "devices": ["devices", "list"],
         "runs-list": ["runs", "list"],
         "runs-show": ["runs", "show"],
@@ -78,6 +87,9 @@ def test_every_command_and_every_record_of_a_session(
         "record-teacher": list((home / "runs" / "teachers").glob("*/manifest.json")),
         "record-artifact": list(run.glob("artifacts/*/manifest.json")),
         "record-measurement": list(run.glob("measurements/*.json")),
+        "record-evaluation": list(run.glob("evaluations/*.json")),
+        "record-exits": list(run.glob("exits/*.json")),
+        "record-robustness": list(run.glob("robustness/*.json")),
     }
     assert set(records) == set(RECORDS)
     for name, files in records.items():

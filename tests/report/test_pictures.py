@@ -1,0 +1,115 @@
+"""Pictures of samples: those of the data, small, and never a reason to fail."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from edgekd.recipe import DataSpec
+from edgekd.report.pictures import LARGEST, pictures
+from edgekd.report.stage import report
+from edgekd.rundir import write_record
+from tests.report.records import case, evaluation, subject
+from tests.report.test_stage import Page
+from tests.synthetic_runs import make_run
+
+
+def opened(address: str) -> Image.Image:
+    head, _, data = address.partition(",")
+    assert head in ("data:image/png;base64", "data:image/jpeg;base64")
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def npz(path: Path, samples: np.ndarray) -> DataSpec:
+    targets = np.arange(len(samples)) % 2
+    np.savez(path, x_train=samples, y_train=targets)
+    return DataSpec.model_validate({"source": "npz", "path": str(path)})
+
+
+def first_id(spec: DataSpec) -> str:
+    from edgekd.data.source import call_source
+
+    return call_source(spec.source, spec.options).parts["train"].ids[0]
+
+
+def test_a_digit_looks_as_it_is() -> None:
+    known = load_digits()
+    label = int(known.target[563])
+    found = pictures(DataSpec(source="digits"), {"digits/0563": label, "digits/9999": 1})
+    assert [*found] == ["digits/0563"]
+    image = opened(found["digits/0563"])
+    assert image.size == (8, 8)
+    seen = np.asarray(image, dtype=float)
+    expected = known.images[563]
+    assert np.corrcoef(seen.ravel(), expected.ravel())[0, 1] > 0.999
+
+
+def test_a_sample_with_another_label_is_another_sample() -> None:
+    label = int(load_digits().target[563])
+    assert pictures(DataSpec(source="digits"), {"digits/0563": (label + 1) % 10}) == {}
+
+
+def test_large_ones_are_made_small(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    spec = npz(tmp_path / "a.npz", random.integers(0, 256, (4, 3, 90, 180)).astype(np.uint8))
+    (address,) = pictures(spec, {first_id(spec): 0}).values()
+    image = opened(address)
+    assert image.size == (LARGEST, LARGEST // 2)
+    assert image.mode == "RGB"
+    assert len(address) < 8000
+
+
+@pytest.mark.parametrize("shape", [(4, 20), (4, 1, 50), (4, 5, 8, 8)])
+def test_what_is_no_image_has_none(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    spec = npz(tmp_path / "a.npz", np.random.default_rng(0).random(shape).astype(np.float32))
+    assert pictures(spec, {first_id(spec): 0}) == {}
+
+
+def test_constant_samples(tmp_path: Path) -> None:
+    spec = npz(tmp_path / "a.npz", np.full((4, 1, 8, 8), 3.0, np.float32))
+    (address,) = pictures(spec, {first_id(spec): 0}).values()
+    assert opened(address).size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"source": "npz", "path": "/nowhere/at/all.npz"},
+        {"source": "no_such_module:source"},
+        {"source": "json:loads"},
+    ],
+)
+def test_data_that_is_gone(data: dict[str, Any]) -> None:
+    assert pictures(DataSpec.model_validate(data), {"a": 0}) == {}
+
+
+def test_they_stand_on_the_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", artifacts=())
+    label = int(load_digits().target[563])
+    found = (
+        evaluation()
+        .disagreements[0]
+        .model_copy(
+            update={"only_a_right": (case("digits/0563", label, 0, label),), "only_b_right": ()}
+        )
+    )
+    shares = (0.5,) * 10
+    record = evaluation(
+        classes=tuple("0123456789"),
+        class_samples=(3,) * 10,
+        disagreements=(found,),
+        subjects=tuple(subject(name, classes=shares) for name in ("teacher", "student")),
+        slices=(),
+        paired=(),
+    )
+    write_record(run.evaluations_dir / "test.json", record)
+    page = Page(report(run).read_text(encoding="utf-8"))
+    (source,) = page.attributes("src")
+    assert source.startswith("data:image/png;base64,")
