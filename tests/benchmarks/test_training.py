@@ -45,6 +45,7 @@ def check_memory(memory: dict[str, Any]) -> None:
     assert min(peaks) > 50e6  # PyTorch alone takes more
 
 
+@pytest.mark.slow
 def test_quick_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "training.json"
     arguments = ["--quick", "--only", "loop", "--repetitions", "2", "--threads", "1"]

@@ -221,7 +221,14 @@ def test_a_dry_run_looks_at_every_link(chained: dict[str, Any]) -> None:
     assert not runs_root().exists()
 
 
-@pytest.mark.parametrize("after", ["assistant assistant-1 2", "assistant small 1", "student 2"])
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param("assistant assistant-1 2", marks=pytest.mark.slow),
+        "assistant small 1",
+        pytest.param("student 2", marks=pytest.mark.slow),
+    ],
+)
 def test_killed_then_resumed_is_the_same_student(
     chained: dict[str, Any], tmp_path: Path, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

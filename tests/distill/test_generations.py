@@ -87,7 +87,14 @@ def test_behind_a_chain_of_assistants(tiny: dict[str, Any]) -> None:
     assert names == ["assistant-1", "generation-1"]
 
 
-@pytest.mark.parametrize("after", ["generation-1 2", "generation-2 1", "student 2"])
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param("generation-1 2", marks=pytest.mark.slow),
+        "generation-2 1",
+        pytest.param("student 2", marks=pytest.mark.slow),
+    ],
+)
 def test_killed_then_resumed_is_the_same_student(
     born: dict[str, Any], tmp_path: Path, after: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,7 +177,14 @@ class TestWhatMoves:
 
 
 class TestInterrupted:
-    @pytest.mark.parametrize("after", ["student 1", "student 3", "student 5"])
+    @pytest.mark.parametrize(
+        "after",
+        [
+            pytest.param("student 1", marks=pytest.mark.slow),
+            "student 3",
+            pytest.param("student 5", marks=pytest.mark.slow),
+        ],
+    )
     def test_killed_then_resumed_is_the_same_student(
         self, staged: dict[str, Any], tmp_path: Path, after: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -48,7 +48,7 @@ SCHEMES: dict[str, tuple[str, ...]] = {
 }
 
 #: In `make test`; the others run in `make test-full`.
-FAST = ("mutual", "stages")
+FAST = ("mutual",)
 
 RUN = """
 import sys
