@@ -105,5 +105,6 @@ def test_trains_in_a_minute(name: str) -> None:
         if score.knn_accuracy is not None:  # without labels, on 10 outputs
             assert score.knn_accuracy > 0.8
         else:
-            assert score.test_accuracy > 0.9
+            # Without a single real sample it was 85%; see docs/schemes/data-free.md.
+            assert score.test_accuracy > (0.9 if run.recipe.synthesis is None else 0.75)
         assert score.train_seconds is not None and score.train_seconds < 60.0
