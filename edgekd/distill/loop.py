@@ -23,11 +23,12 @@ from edgekd.distill.checkpoint import Checkpoint
 from edgekd.distill.doctor import examine
 from edgekd.distill.features import Capture
 from edgekd.distill.job import Job
+from edgekd.distill.layout import channels_first, set_layout
 from edgekd.distill.peers import company
 from edgekd.distill.players import Players, make_average
 from edgekd.distill.progress import Progress
 from edgekd.distill.schedules import with_warmup
-from edgekd.distill.trainable import Trainable, build_losses, freeze, set_layout
+from edgekd.distill.trainable import Trainable, build_losses, freeze
 from edgekd.distill.validation import chosen_by, validate
 from edgekd.errors import TrainingError
 from edgekd.records_distill import Finding
@@ -57,8 +58,9 @@ def set_up(job: Job, fabric: Fabric, progress: Progress) -> Iterator[Stage]:
     """Put everything in place, hooks on; afterwards take the hooks off."""
     for tutor in job.teachers:
         freeze(tutor.model).to(fabric.device)
+    networks = (job.student, *(tutor.model for tutor in job.tutors))
     if job.train.channels_last:
-        for network in (job.student, *(tutor.model for tutor in job.tutors)):
+        for network in networks:
             set_layout(network, torch.channels_last)
     torch.manual_seed(derive_seed(job.seed, "losses"))
     build_losses(job)
@@ -72,7 +74,11 @@ def set_up(job: Job, fabric: Fabric, progress: Progress) -> Iterator[Stage]:
         trainable = Trainable(job, capture, fabric, beside)
         players = Players(trainable, job.train, fabric, state, average, following)
         capture.rehearse(job.example().to(fabric.device))
-        with capture.hooked(), teacher_voices(job, batches, fabric, progress) as voices:
+        with (
+            channels_first(networks),
+            capture.hooked(),
+            teacher_voices(job, batches, fabric, progress) as voices,
+        ):
             yield Stage(batches, state, players, voices)
 
 

@@ -19,6 +19,7 @@ from edgekd.distill.ranks import gathered, gathered_targets
 from edgekd.distill.recorded import Recorded
 from edgekd.errors import RecipeError, UnknownNameError
 from edgekd.losses.base import Facts, Loss, Outputs, labelled, only
+from edgekd.quantize.fake.network import FakeQuantized
 from edgekd.schedule import value_at
 
 __all__ = ["Answers", "Job", "Peer", "Term", "Trainable", "build_losses", "detached", "freeze"]
@@ -153,9 +154,11 @@ class Trainable(nn.Module):
         return value
 
     def set_progress(self, progress: float) -> None:
-        """Tell every loss how far the training is, for their schedules."""
+        """Tell every loss how far the training is, for their schedules; and fake quantization."""
         for term in self.terms:
             term.loss.progress = progress
+        if isinstance(self.student, FakeQuantized):
+            self.student.set_progress(progress)
 
     def opponents(self) -> list[tuple[Loss, nn.Module, tuple[str, str]]]:
         """Return the losses that have opponents, with them, whose they are, and whom they hear."""
@@ -202,14 +205,6 @@ def freeze(teacher: nn.Module) -> nn.Module:
     """Switch a teacher to eval mode, for good, and take its gradients away."""
     teacher.requires_grad_(False)
     return teacher.eval()
-
-
-def set_layout(network: nn.Module, layout: torch.memory_format) -> None:
-    """Lay the weights of convolutions out in memory; other tensors stay as they are."""
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
 def build_losses(job: Job) -> None:

@@ -14,6 +14,7 @@ from edgekd.data.load import load_dataset
 from edgekd.data.split import Dataset
 from edgekd.distill.batches import Batch, TrainingBatches
 from edgekd.distill.features import Capture, shapes_of
+from edgekd.distill.layout import channels_first
 from edgekd.distill.trainable import Job, Term, Trainable, build_losses, detached, freeze
 from edgekd.distill.tutor import Tutor
 from edgekd.errors import EdgekdError, RecipeError
@@ -71,7 +72,7 @@ def answered(job: Job) -> Iterator[tuple[Trainable, Batch, Outputs]]:
     with Capture(model, theirs, "teacher").hooked() as heard, torch.no_grad():
         logits = model(batch.inputs)
         teacher = Outputs(logits, heard.take(), batch.mask, batch.indices)
-    with capture.hooked():
+    with channels_first([job.student]), capture.hooked():
         yield trainable, batch, teacher
 
 
