@@ -22,6 +22,7 @@ import keras
 
 from edgekd.errors import ModelFileError
 from edgekd.records import TensorSpec
+from edgekd.runtimes.keras_tensors import packed
 from edgekd.runtimes.session import Array, check_arrays, free_sizes
 
 
@@ -51,12 +52,16 @@ def load(path: str | Path, *, threads: int = 1) -> KerasSession:
 
 
 class KerasSession:
-    """A loaded Keras file; see `edgekd.runtimes.session.Session`."""
+    """A loaded Keras file; see `edgekd.runtimes.session.Session`.
+
+    Attributes:
+        model: Keras's own object.
+    """
 
     def __init__(self, path: Path, model: Any) -> None:
         """Read the specs of the inputs and outputs."""
         self._path = path
-        self._model = model
+        self.model = model
         self.runtime = f"keras {keras.__version__} ({keras.backend.backend()})"
         self.inputs = _specs(model.inputs or ())
         self.outputs = _specs(model.outputs or ())
@@ -72,8 +77,8 @@ class KerasSession:
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a list of one input is not what it calls one
-                given = arrays[0] if len(arrays) == 1 else list(arrays)
-                found = keras.tree.flatten(self._model(given, training=False))
+                given = packed(self.model, arrays)
+                found = keras.tree.flatten(self.model(given, training=False))
                 return [np.asarray(keras.ops.convert_to_numpy(output)) for output in found]
         except Exception as error:  # see load
             shapes = ", ".join(str(array.shape) for array in arrays)
