@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := runs
 WORKERS ?= 2
+# tflite-runtime 2.14 has wheels for Python 3.9 to 3.11 only, and lives in an environment of its own.
+OLD_PYTHON ?= python3.11
+OLD_VENV := .venv-old
 
-.PHONY: install demo test test-full lint docs clean
+.PHONY: install demo test test-full old-runtime vela lint docs tensorflow executorch clean
 
 install: $(STAMP)
 
@@ -19,6 +22,16 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all]" --group dev
 	@touch $(STAMP)
 
+# Without that Python its tests are skipped, which pytest -rs says.
+old-runtime: $(OLD_VENV)/.installed
+
+$(OLD_VENV)/.installed: tests/old-runtime.txt
+	@if command -v $(OLD_PYTHON) >/dev/null; then \
+	  { test -x $(OLD_VENV)/bin/python || $(OLD_PYTHON) -m venv $(OLD_VENV); } && \
+	  $(OLD_VENV)/bin/python -m pip install --quiet --requirement $< && touch $@; \
+	fi || true
+	@test -e $@ || echo "no $(OLD_PYTHON) with tflite-runtime 2.14: what needs it is skipped"
+
 demo: install
 	@PATH="$(abspath $(BIN)):$$PATH" sh benchmarks/demo.sh
 
@@ -28,15 +41,37 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: lint
+test: lint old-runtime
 	$(BIN)/pytest -n $(WORKERS) -m "not slow and not device"
 
-test-full: lint
+test-full: lint old-runtime
 	$(BIN)/pytest -n $(WORKERS) -m "not device"
+
+# Arm's compiler in an environment of its own: EDGEKD_VELA=/path/to/vela make vela
+vela: install
+	$(BIN)/pytest tests/export/test_vela.py tests/modelfile/test_hardware.py -k "vela or npu"
 
 docs: install
 	$(BIN)/python -m edgekd.cli.reference
 	$(BIN)/python -m tests.losses.support
 
+# The targets keras and savedmodel, in an environment of their own: nothing else needs TensorFlow.
+VENV_TF ?= .venv-tf
+tensorflow:
+	@test -x $(VENV_TF)/bin/python || $(PYTHON) -m venv $(VENV_TF)
+	$(VENV_TF)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV_TF)/bin/python -m pip install --quiet --constraint constraints.txt torch
+	$(VENV_TF)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[tensorflow]" --group dev
+	$(VENV_TF)/bin/python -m pytest tests/export/test_tensorflow.py tests/runtimes/test_keras.py
+
+# The target executorch, in an environment of its own: its wheel brings much that nothing else needs.
+VENV_ET ?= .venv-executorch
+executorch:
+	@test -x $(VENV_ET)/bin/python || $(PYTHON) -m venv $(VENV_ET)
+	$(VENV_ET)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV_ET)/bin/python -m pip install --quiet --constraint constraints.txt torch
+	$(VENV_ET)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[tflite,onnx,executorch]" --group dev
+	$(VENV_ET)/bin/python -m pytest tests/export/test_executorch.py tests/modelfile/test_executorch.py
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(OLD_VENV) $(VENV_TF) $(VENV_ET) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

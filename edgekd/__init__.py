@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from edgekd.evaluate.robustness import evaluate_corruptions
     from edgekd.evaluate.stage import evaluate
     from edgekd.export.stage import export
+    from edgekd.inspect.stage import inspect
     from edgekd.recipe import Recipe
     from edgekd.records import Measurement, Verdict
     from edgekd.records_evaluation import Evaluation
+    from edgekd.records_modelfile import Inspection
     from edgekd.records_robustness import Robustness
     from edgekd.report.stage import report
     from edgekd.rundir import Artifact, Run
@@ -40,6 +42,7 @@ _PUBLIC = {
     "Artifact": "edgekd.rundir",
     "EdgekdError": "edgekd.errors",
     "Evaluation": "edgekd.records_evaluation",
+    "Inspection": "edgekd.records_modelfile",
     "Measurement": "edgekd.records",
     "Recipe": "edgekd.recipe",
     "Robustness": "edgekd.records_robustness",
@@ -50,12 +53,13 @@ _PUBLIC = {
 }
 
 #: Verbs that share their name with the package behind them; see `edgekd.verbs`.
-_VERBS = ("check", "distill", "evaluate", "export", "report")
+_VERBS = ("check", "distill", "evaluate", "export", "inspect", "report")
 
 __all__ = [
     "Artifact",
     "EdgekdError",
     "Evaluation",
+    "Inspection",
     "Measurement",
     "Recipe",
     "Robustness",
@@ -67,6 +71,7 @@ __all__ = [
     "evaluate",
     "evaluate_corruptions",
     "export",
+    "inspect",
     "report",
 ]
 

@@ -32,6 +32,7 @@ def network_rows(manifest: RunManifest) -> list[Row]:
         ("student", student, manifest.student_scores),
         ("student, no teacher", student, manifest.baseline_scores),
         *((f"student, {how}", student, scores) for how, scores in manifest.compared_scores.items()),
+        ("student, int8 (QAT)", student, (manifest.qat_score,)),
     ]
 
 

@@ -21,6 +21,7 @@ from edgekd import recipe_faults as faults_in
 from edgekd.errors import RecipeError
 from edgekd.recipe_exits import faults_in_exits, fill_exits
 from edgekd.recipe_progressive import AssistantSpec, ChainSpec, StageSpec
+from edgekd.recipe_pruning import PruneSpec
 from edgekd.recipe_specs import (
     AugmentSpec,
     BenchmarkSpec,
@@ -28,6 +29,7 @@ from edgekd.recipe_specs import (
     EnergySpec,
     ExportSpec,
     MixSpec,
+    QuantizeSpec,
     SplitSpec,
     SynthesisSpec,
     Table,
@@ -66,6 +68,8 @@ __all__ = [
     "MixSpec",
     "ModelSpec",
     "PeerSpec",
+    "PruneSpec",
+    "QuantizeSpec",
     "Recipe",
     "SplitSpec",
     "StageSpec",
@@ -88,6 +92,7 @@ class Recipe(Table):
 
     name: Annotated[str, Field(min_length=1)] = "run"
     seed: Annotated[int, Field(ge=0)] = 0
+    licence: str | None = None
     data: DataSpec = DataSpec()
     teacher: Annotated[tuple[TeacherSpec, ...], BeforeValidator(as_tuple)] = ()
     peer: Annotated[tuple[PeerSpec, ...], BeforeValidator(as_tuple)] = ()
@@ -99,6 +104,7 @@ class Recipe(Table):
     loss: Annotated[tuple[LossSpec, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     train: TrainSpec = TrainSpec()
     synthesis: SynthesisSpec | None = None
+    quantize: QuantizeSpec | None = None
     export: Annotated[tuple[ExportSpec, ...], BeforeValidator(as_tuple)] = ()
     benchmark: BenchmarkSpec = BenchmarkSpec()
     budget: dict[str, Any] = {}
@@ -168,6 +174,11 @@ class Recipe(Table):
     def to_toml(self) -> str:
         """Return the resolved recipe, defaults filled in, as TOML text."""
         return dump_toml(self.model_dump(mode="json", exclude_none=True))
+
+    @property
+    def every_teacher(self) -> tuple[TeacherSpec, ...]:
+        """The teachers one by one, as a run numbers them: copies share their table."""
+        return tuple(spec for spec in self.teacher for _ in range(spec.copies))
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -42,9 +42,12 @@ NAMES = {
     "assistant.*.train.schedule": "schedule",
     "stage.*.train.optimizer": "optimizer",
     "stage.*.train.schedule": "schedule",
+    "quantize.train.optimizer": "optimizer",
+    "quantize.train.schedule": "schedule",
     "synthesis.method": "synthesiser",
     "export.*.target": "target",
     "export.*.quantize": "scheme",
+    "export.*.profile": "profile",
 }
 
 #: The open tables, by the pattern of the key that names what their other keys, the options, go to.

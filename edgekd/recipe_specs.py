@@ -210,11 +210,58 @@ class SynthesisSpec(Table):
     compare: bool = True
 
 
+class QuantizeSpec(Table):
+    """``[quantize]``: training the student for int8 once it is trained in float.
+
+    Attributes:
+        qat: fine-tune it with fake quantization, by the same losses and teachers.
+        epochs: passes over the training split.
+        learning_rate: the peak of the schedule.
+        equalize: first make channels between layers alike in size, for the same function.
+        per_channel: convolutions have a scale for each output channel, not one for all.
+        freeze: fraction of the training, at its end, in which ranges of activations stand still.
+        train: overrides of other keys of ``[train]``.
+    """
+
+    qat: bool = False
+    epochs: Positive = 10
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    equalize: bool = True
+    per_channel: bool = True
+    freeze: Annotated[float, Field(ge=0, le=1)] = 0.3
+    train: dict[str, Any] = {}
+
+
 class ExportSpec(Table):
-    """``[[export]]``: one file to make."""
+    """``[[export]]``: one file to make.
+
+    Attributes:
+        target: a row of the table of targets.
+        quantize: a row of the table of schemes; None: what suits the profile.
+        profile: the kind of device that the file is for.
+        io: the type of inputs and outputs; None: the scheme's own.
+        layout: of images in the file; None: the target's own.
+        batch: samples a call, or ``dynamic``; None: the target's own.
+        free_axis: an axis of the inputs, counted from the batch, whose size stays free.
+        embed_preprocess: make normalisation and softmax parts of the file.
+        keep_float: patterns of layers that are not quantized.
+        calibration: how the ranges of activations are set.
+        calibration_samples: of how many samples at most.
+        percentile: the share of values inside the range, in percent, for that method.
+    """
 
     target: str
-    quantize: str = "none"
+    quantize: str | None = None
+    profile: str = "cpu"
+    io: Literal["float32", "int8", "uint8"] | None = None
+    layout: Literal["nchw", "nhwc"] | None = None
+    batch: Positive | Literal["dynamic"] | None = None
+    free_axis: Positive | None = None
+    embed_preprocess: bool = False
+    keep_float: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
+    calibration: Literal["min-max", "percentile", "mse"] = "min-max"
+    calibration_samples: Positive = 512
+    percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
 
 
 class BenchmarkSpec(Table):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from edgekd.recipe_pruning import PruneSpec, prune_of
 from edgekd.recipe_specs import OpenTable, Positive, Table, as_tuple, named
 from edgekd.schedule import Weight
 
@@ -124,11 +125,13 @@ class StudentSpec(ModelSpec):
     Attributes:
         exits: early exits that it is given.
         start: weights that it takes over from a teacher or from another run.
+        prune: channels that it loses, after it has its first weights.
         generations: trained so many times, each taught by the one before; the last is kept.
     """
 
     exits: Annotated[ExitsSpec | None, BeforeValidator(_exits)] = None
     start: Annotated[StartSpec | None, BeforeValidator(_start)] = None
+    prune: Annotated[PruneSpec | None, BeforeValidator(prune_of)] = None
     generations: Positive = 1
 
 

@@ -68,6 +68,8 @@ class RunManifest(Versioned):
     """``manifest.json`` of a run. ``status`` is ``incomplete`` until everything is in place.
 
     A score of a teacher is None where its answers to the validation and test split are unknown.
+    ``qat_score`` is of the student after its training with fake quantization, computing as its
+    int8 file does.
     """
 
     kind: Literal["run"] = "run"
@@ -88,6 +90,7 @@ class RunManifest(Versioned):
     student_scores: tuple[Score, ...] = ()
     baseline_scores: tuple[Score, ...] = ()
     compared_scores: dict[str, tuple[Score, ...]] = {}
+    qat_score: Score | None = None
     links: tuple[Link, ...] = ()
     networks: dict[str, Network] = {}
     energy: tuple[Energy, ...] = ()
@@ -103,6 +106,7 @@ class Calibration(Record):
     samples: int
     seed: int
     method: str
+    percentile: float | None = None
     ids_sha256: Sha256
 
 
@@ -112,7 +116,8 @@ class Parity(Record):
     ``max_abs_error`` is the largest absolute difference of any output value, ``max_rel_error`` the
     largest difference divided by the model's value where that is above 1, ``snr_db`` the
     output's signal-to-noise ratio in decibel (None: no noise at all), ``agreement`` the fraction
-    of equal top-1 classes. ``max_drop`` is in percentage points.
+    of equal top-1 classes. ``max_drop`` is in percentage points. ``lengths`` are the sizes that
+    were tried of an axis that the file leaves free beside the batch.
     """
 
     passed: bool
@@ -129,6 +134,7 @@ class Parity(Record):
     worst_output: str
     worst_sample: str
     batch_sizes: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
     runtime: str
     message: str = ""
 
@@ -145,6 +151,10 @@ class ArtifactManifest(Versioned):
     name: str
     target: str
     quantize: str
+    profile: str = "cpu"
+    io: str | None = None
+    embed_preprocess: bool = False
+    keep_float: tuple[str, ...] = ()
     exit: int | None = None
     segment: bool = False
     file: str

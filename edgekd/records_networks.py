@@ -51,6 +51,8 @@ class Network(Record):
 
     ``input`` names the data's input that it sees, ``sample_shape`` and ``preprocess`` what that
     becomes for it, ``num_classes`` the number of its outputs, ``exits`` its early exits.
+    ``pruned``: what the network was before it was pruned; the shapes in its file of weights say
+    what is left.
     """
 
     model: str
@@ -60,6 +62,7 @@ class Network(Record):
     input: str = "input"
     preprocess: Preprocess = Preprocess()
     exits: ExitHeads | None = None
+    pruned: ModelFacts | None = None
 
 
 class Score(Record):

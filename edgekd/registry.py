@@ -31,6 +31,7 @@ TABLES: dict[str, str] = {
     "synthesiser": "edgekd.distill.synthesis:SYNTHESISERS",
     "target": "edgekd.export:TARGETS",
     "scheme": "edgekd.quantize:SCHEMES",
+    "profile": "edgekd.quantize:PROFILES",
     "runtime": "edgekd.runtimes:RUNTIMES",
     "transport": "edgekd.transports:TRANSPORTS",
     "metric": "edgekd.metrics:METRICS",

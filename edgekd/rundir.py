@@ -8,6 +8,7 @@
       metrics.jsonl          one line an epoch
       student.safetensors    the student's weights, nothing of the teacher
       teacher.safetensors    the teacher's weights, for the benchmark of the teacher
+      teacher-2.safetensors  ... the weights of further teachers; see `teacher_name`
       baseline.safetensors   the weights of the student's twin that had no teacher
       assistant-1.safetensors  ... the weights of a chain's assistants
       predictions.npz        ids, targets, teacher_logits, student_logits of the test split
@@ -62,8 +63,21 @@ __all__ = [
     "set_latest",
     "sha256_bytes",
     "sha256_file",
+    "teacher_name",
     "write_record",
 ]
+
+
+def teacher_name(number: int) -> str:
+    """Return what a run calls a teacher; its weights are in the file NAME.safetensors.
+
+    Args:
+        number: its place among the run's teachers, from 0.
+
+    >>> teacher_name(0), teacher_name(1)
+    ('teacher', 'teacher-2')
+    """
+    return "teacher" if number == 0 else f"teacher-{number + 1}"
 
 
 @dataclass(frozen=True)
@@ -150,6 +164,11 @@ class Run:
     def student_path(self) -> Path:
         """The student's weights."""
         return self.path / "student.safetensors"
+
+    @property
+    def qat_path(self) -> Path:
+        """The student's weights and ranges after training with fake quantization, if any."""
+        return self.path / "student-qat.safetensors"
 
     @property
     def teacher_path(self) -> Path:

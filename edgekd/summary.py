@@ -11,12 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from edgekd.records import Measurement, ModelFacts, Score
-from edgekd.rundir import Artifact, Run
+from edgekd.rundir import Artifact, Run, teacher_name
 
 Kind = Literal["teacher", "student", "baseline", "artifact"]
 
 #: What the row of the student trained without its teacher is called.
 BASELINE = "student, no teacher"
+
+#: What the row of the student with fake quantization is called.
+QAT = "student, int8 (QAT)"
 
 #: 97.5% quantiles of Student's t for 1 to 30 degrees of freedom; the last serves for more, which
 #: makes those intervals 4% too wide at most.
@@ -159,7 +162,7 @@ def rows(run: Run) -> list[Row]:
         measured.setdefault(measurement.artifact, []).append(measurement)
     table: list[Row] = []
     for index, facts in enumerate(manifest.teachers):
-        name = "teacher" if index == 0 else f"teacher-{index + 1}"  # as their files are called
+        name = teacher_name(index)
         score = manifest.teacher_scores[index] if index < len(manifest.teacher_scores) else None
         table += _networks("teacher", name, facts, score, measured.get(name, []))
     if manifest.student is not None:
@@ -173,6 +176,10 @@ def rows(run: Run) -> list[Row]:
             table.append(base)
         for how, scores in manifest.compared_scores.items():
             table.append(_network("baseline", f"student, {how}", manifest.student, scores[0]))
+        if manifest.qat_score is not None:
+            # No file has its size: the one that holds what it computes is yet to be exported.
+            row = _network("baseline", QAT, manifest.student, manifest.qat_score)
+            table.append(replace(row, size_bytes=None))
     for artifact in run.check_artifacts()[0]:
         table += _artifact(artifact, measured.get(artifact.manifest.name, []))
     return table

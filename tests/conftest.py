@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.fixtures_disks", "tests.fixtures_tiny", "tests.fixtures_exits"]
+pytest_plugins = [
+    "tests.fixtures_disks",
+    "tests.fixtures_tiny",
+    "tests.fixtures_exits",
+    "tests.fixtures_old_runtime",
+]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

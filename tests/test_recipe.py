@@ -183,3 +183,11 @@ def test_overrides_of_toml_values(value: Any) -> None:
 
 def test_bare_words_are_strings() -> None:
     assert parse_value("a=b") == "a=b"
+
+
+def test_copies_of_a_teacher_count_one_by_one(tiny: dict[str, Any]) -> None:
+    """The place of a table here is the number by which a run calls its teacher."""
+    several = [{"model": "mlp", "copies": 2}, {"model": "gru", "weight": 3.0}]
+    recipe = Recipe.from_dict({**tiny, "teacher": several}, options=False)
+    assert [spec.model for spec in recipe.every_teacher] == ["mlp", "mlp", "gru"]
+    assert [spec.weight for spec in recipe.every_teacher] == [1.0, 1.0, 3.0]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgekd.errors import IncompleteRunError, RunError, TamperedError
 from edgekd.recordbase import Record
 from edgekd.records import Latency, Preprocess, Provenance, RunManifest, Score, Verdict
-from edgekd.rundir import Run, file_record, list_runs, set_latest, write_record
+from edgekd.rundir import Run, file_record, list_runs, set_latest, teacher_name, write_record
 from edgekd.storage import atomic_write, sha256_bytes
 
 
@@ -178,3 +178,7 @@ def test_noise_is_never_a_record(kind: type[Record], text: str) -> None:
 def test_nan_is_no_fraction() -> None:
     with pytest.raises(ValueError, match="finite"):
         Score(seed=0, epochs=1, validation_accuracy=float("nan"), test_accuracy=0.5)
+
+
+def test_the_first_teacher_has_no_number() -> None:
+    assert [teacher_name(number) for number in range(3)] == ["teacher", "teacher-2", "teacher-3"]

@@ -23,8 +23,10 @@ def parameters(path: Path, kind: str) -> tuple[int | None, str | None]:
 
     Args:
         path: the file.
-        kind: ``tflite`` or ``onnx``.
+        kind: ``tflite``, ``onnx`` or ``executorch``.
     """
+    if kind == "executorch":
+        return None, "an ExecuTorch program keeps its weights packed for the backend"
     count = {"tflite": _tflite, "onnx": _onnx}[kind]
     try:
         return count(path)

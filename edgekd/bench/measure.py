@@ -18,7 +18,11 @@ from edgekd.errors import ModelFileError, TransportError
 from edgekd.records import Measurement, TensorSpec
 from edgekd.rundir import sha256_file
 
-_FUNCTION = "edgekd.bench.torch_factory:load"
+#: Kinds of files that the agent runs with a function of edgekd's, where edgekd is installed.
+FUNCTIONS = {
+    FACTORY: "edgekd.bench.torch_factory:load",
+    "executorch": "edgekd.bench.executorch_factory:load",
+}
 
 
 def measure(
@@ -66,10 +70,10 @@ def _ask(
     request = build_request(
         bench.settings,
         model=transport.put(subject.path),
-        kind=str(subject.kind),
+        kind=FACTORY if subject.kind in FUNCTIONS else str(subject.kind),
         threads=threads,
         runtimes=device.runtimes,
-        function=_FUNCTION if subject.kind == FACTORY else None,
+        function=FUNCTIONS.get(str(subject.kind)),
         path=tuple(str(Path(p or ".").resolve()) for p in sys.path),
         cores=device.affinity,
         cooldown=device.cooldown,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.data.load import load_for_student
+from edgekd.data.seen import as_raw, as_trained
 from edgekd.errors import DataError, EdgekdError, MeasurementError
 from edgekd.metrics.classification import accuracy, agreement
 from edgekd.records import Network, TensorSpec
@@ -56,12 +57,13 @@ class Scores:
         return cls(unknown={"accuracy": reason, "agreement": reason})
 
 
-def load_test_set(run: Run, network: Network | None = None) -> TestSet:
+def load_test_set(run: Run, network: Network | None = None, *, raw: bool = False) -> TestSet:
     """Load the data that a run names.
 
     Args:
         run: the run.
         network: one of its networks, which may see the samples otherwise; None: the student.
+        raw: for a file that normalises the samples itself.
 
     Raises:
         EdgekdError: it cannot be loaded, or is not what the run was trained with.
@@ -70,12 +72,9 @@ def load_test_set(run: Run, network: Network | None = None) -> TestSet:
     if run.manifest.data_sha256 not in (None, dataset.sha256):
         raise DataError("the data has changed since the run was distilled")
     if network is not None:
-        dataset = replace(
-            dataset,
-            input=network.input,
-            preprocess=network.preprocess,
-            sample_shape=network.sample_shape,
-        )
+        dataset = as_trained(dataset, network)
+    if raw:
+        dataset = as_raw(dataset)
     part = dataset.splits[SPLIT]
     teacher, reason = _teacher_logits(run.predictions_path, part.ids)
     return TestSet(

@@ -24,7 +24,7 @@ from edgekd.errors import (
 )
 from edgekd.records import Measurement, Network, Preprocess
 from edgekd.registry import table
-from edgekd.rundir import Run, write_record
+from edgekd.rundir import Run, teacher_name, write_record
 from edgekd.transports.base import Transport
 
 Say = Callable[[str], None]
@@ -88,7 +88,7 @@ class _Stage:
     say: Say | None
     measurements: list[Measurement] = field(default_factory=list)
     errors: list[EdgekdError] = field(default_factory=list)
-    _tests: dict[Path, TestSet | str] = field(default_factory=dict)
+    _tests: dict[tuple[Path, bool], TestSet | str] = field(default_factory=dict)
     _written: set[Path] = field(default_factory=set)
 
     def measure(self, device: Device, subjects: Sequence[Subject]) -> None:
@@ -102,6 +102,11 @@ class _Stage:
                     continue
                 if subject.kind == FACTORY and not _has_torch(device):
                     self._tell(f"{subject.name}: not measured, PyTorch is not installed")
+                    continue
+                if subject.kind == "executorch" and device.transport != "local":
+                    self._tell(
+                        f"{subject.name}: not measured, ExecuTorch runs on this machine only"
+                    )
                     continue
                 self._tell(f"{device.name}: {subject.name} ({index + 1} of {len(subjects)})")
                 found = self._one(subject, bench)
@@ -131,10 +136,11 @@ class _Stage:
         student = subject.run.manifest.networks.get(subject.run.student_path.name)
         # Most teachers see the samples as the student does: those are loaded once.
         own = network if network and student and _sees(network) != _sees(student) else None
-        key = subject.run.path if own is None else subject.path
+        raw = manifest is not None and manifest.embed_preprocess
+        key = (subject.run.path if own is None else subject.path, raw)
         if key not in self._tests:
             try:
-                self._tests[key] = load_test_set(subject.run, own)
+                self._tests[key] = load_test_set(subject.run, own, raw=raw)
             except EdgekdError as error:
                 reason = error.message.splitlines()[0]
                 self._tests[key] = f"the run's data cannot be loaded: {reason}"
@@ -180,10 +186,10 @@ def _sees(network: Network) -> tuple[str, Preprocess]:
 
 def _other_classes(run: Run, name: str) -> bool:
     """Say whether a network is a teacher that knows the classes by another order, or others."""
-    number = [f"teacher-{n + 1}" if n else "teacher" for n in range(len(run.manifest.teachers))]
-    specs = [spec for spec in run.recipe.teacher for _ in range(spec.copies)]
-    found = dict(zip(number, specs, strict=False)).get(name)
-    return found is not None and bool(found.classes) and found.classes != run.manifest.classes
+    for number, spec in enumerate(run.recipe.every_teacher):
+        if teacher_name(number) == name:
+            return bool(spec.classes) and spec.classes != run.manifest.classes
+    return False
 
 
 def _has_torch(device: Device) -> bool:

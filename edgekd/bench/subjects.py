@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgekd.errors import ModelFileError, RunError
 from edgekd.records import ArtifactManifest, ModelFacts
-from edgekd.rundir import Artifact, Run, read_record
+from edgekd.rundir import Artifact, Run, read_record, teacher_name
 from edgekd.runtimes.files import SUFFIXES, identify
 
 #: The kind of a network that Python itself runs.
@@ -21,7 +21,7 @@ class Subject:
     Attributes:
         name: what measurements call it.
         path: the file; of a network its weights.
-        kind: ``tflite``, ``onnx``, `FACTORY`, or None where the file is of no use.
+        kind: ``tflite``, ``onnx``, ``executorch``, `FACTORY`, or None where the file is of no use.
         run: the run that it belongs to.
         artifact: what its manifest says, if it has one.
         facts: what is known of its network.
@@ -59,10 +59,7 @@ def find(source: str | Path | Run | None) -> list[Subject]:
 
 def _of_run(run: Run) -> list[Subject]:
     networks = []
-    known = [
-        ("teacher" if number == 0 else f"teacher-{number + 1}", facts)
-        for number, facts in enumerate(run.manifest.teachers)
-    ]
+    known = [(teacher_name(number), facts) for number, facts in enumerate(run.manifest.teachers)]
     if run.manifest.student is not None:
         known.append(("student", run.manifest.student))
     for name, facts in known:

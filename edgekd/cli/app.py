@@ -14,6 +14,7 @@ from edgekd.cli import (
     evaluate,
     exits,
     export,
+    inspect,
     layers,
     recipes,
     record,
@@ -58,6 +59,7 @@ def _root(
 
 app.command("distill")(distill.distill)
 app.command("export")(export.export)
+app.command("inspect")(inspect.inspect)
 app.command("benchmark")(benchmark.benchmark)
 app.command("evaluate")(evaluate.evaluate)
 app.command("exits")(exits.exits)

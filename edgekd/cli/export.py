@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from edgekd.cli.output import DebugFlag, JsonFlag, Output, QuietFlag, running
+from edgekd.cli.export_wanted import ALL
+from edgekd.cli.output import DebugFlag, JsonFlag, QuietFlag, running
 
 
 def _rows(kind: str, incomplete: str) -> list[str]:
@@ -18,11 +20,15 @@ def _rows(kind: str, incomplete: str) -> list[str]:
 
 
 def _targets(incomplete: str) -> list[str]:
-    return _rows("target", incomplete)
+    return [*_rows("target", incomplete), *([ALL] if ALL.startswith(incomplete) else [])]
 
 
 def _schemes(incomplete: str) -> list[str]:
     return _rows("scheme", incomplete)
+
+
+def _profiles(incomplete: str) -> list[str]:
+    return _rows("profile", incomplete)
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:
@@ -34,24 +40,99 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
         raise typer.BadParameter("write it as 3,224,224", param_hint="--input-shape") from None
 
 
+def _batch(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text == "dynamic":
+        return 0
+    if not text.isdecimal() or int(text) == 0:
+        raise typer.BadParameter("write a number, or dynamic", param_hint="--batch")
+    return int(text)
+
+
+def _one_of(text: str | None, known: Sequence[str], flag: str) -> str | None:
+    if text is not None and text not in known:
+        raise typer.BadParameter(f"one of {', '.join(known)}", param_hint=flag)
+    return text
+
+
 def export(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="RUN|CHECKPOINT|MODULE:FACTORY",
-            help="A run, a checkpoint, or your own model. Default: the newest run.",
+            metavar="RUN|CHECKPOINT|MODULE:FACTORY|KERAS",
+            help="A run, a checkpoint, your own model, or a Keras model. Default: the newest run.",
         ),
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option(help="tflite or onnx; may be given twice.", autocompletion=_targets),
+        typer.Option(
+            help="tflite, onnx, executorch, keras or savedmodel; may be given twice. all: every "
+            "file that can be made here.",
+            autocompletion=_targets,
+        ),
     ] = None,
     quantize: Annotated[
         list[str] | None,
         typer.Option(
-            help="none, fp16, int8 or int8-dynamic; may be given twice.", autocompletion=_schemes
+            help="none, fp16, int8, int8-dynamic or int8-weight-only; may be given twice.",
+            autocompletion=_schemes,
         ),
     ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="What the file is for: cpu, pi-legacy, mcu or npu.", autocompletion=_profiles
+        ),
+    ] = None,
+    io: Annotated[
+        str | None,
+        typer.Option(help="Type of inputs and outputs of an int8 file: float32, int8 or uint8."),
+    ] = None,
+    layout: Annotated[str | None, typer.Option(help="Of images in the file: nchw or nhwc.")] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(metavar="N|dynamic", help="Samples a call. Default: 1 in TFLite, else any."),
+    ] = None,
+    free_axis: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="An axis of the inputs whose size stays free too, e.g. 1, the length of "
+            "sequences; the batch is 0.",
+        ),
+    ] = None,
+    embed_preprocess: Annotated[
+        bool,
+        typer.Option(
+            "--embed-preprocess",
+            help="Make normalisation and softmax parts of the file: raw samples in, "
+            "probabilities out.",
+        ),
+    ] = False,
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER", help="A layer, or a pattern, that is not quantized; may be repeated."
+        ),
+    ] = None,
+    sensitivity: Annotated[
+        bool,
+        typer.Option(
+            "--sensitivity",
+            help="Measure what quantizing each layer costs, and say which to keep in float.",
+        ),
+    ] = False,
+    calibration: Annotated[
+        str | None,
+        typer.Option(help="How int8 ranges are set: min-max, percentile or mse."),
+    ] = None,
+    calibration_samples: Annotated[
+        int, typer.Option(min=1, help="Set int8 ranges of so many samples at most.")
+    ] = 512,
+    percentile: Annotated[
+        float, typer.Option(help="Share of values inside a range, in percent.")
+    ] = 99.99,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the artifact. Default: inside the run.")
     ] = None,
@@ -62,6 +143,22 @@ def export(
     input_shape: Annotated[
         str | None,
         typer.Option(metavar="C,H,W", help="Shape of one sample, for a model without a recipe."),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="NAME=SHAPE[:DTYPE[:LOW..HIGH]]",
+            help="One of several inputs, or one of integers, for a model without a recipe.",
+        ),
+    ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="Samples of each input by name, and targets, for a model without a recipe: half "
+            "set int8 ranges, the file is held against the others.",
+        ),
     ] = None,
     exit: Annotated[
         str | None,
@@ -88,106 +185,53 @@ def export(
 
     Without --target, everything that the export tables of the recipe name is made.
     """
-    shape = _shape(input_shape)
+    given = {
+        "profile": profile,
+        "io": _one_of(io, ("float32", "int8", "uint8"), "--io"),
+        "layout": _one_of(layout, ("nchw", "nhwc"), "--layout"),
+        "batch": _batch(batch),
+        "free_axis": free_axis,
+        "embed_preprocess": embed_preprocess or None,
+        "keep_float": tuple(keep_float or ()) or None,
+    }
+    methods = ("min-max", "percentile", "mse")
+    method = _one_of(calibration, methods, "--calibration") or methods[0]
+    same: dict[str, Any] = {
+        "input_shape": _shape(input_shape),
+        "samples": samples,
+        "tolerance": tolerance,
+        "max_drop": max_drop,
+    }
     with running(json=json, quiet=quiet, debug=debug) as output:
+        from edgekd.cli.export_files import make_all, show_sensitivity
+        from edgekd.cli.export_wanted import (
+            calibration_plan,
+            exits_wanted,
+            of_flags,
+            one_place_for_one,
+        )
         from edgekd.cli.loading import stage
-        from edgekd.cli.render import artifact_table
-        from edgekd.cli.schemas import ExportedFile, ExportOutput
         from edgekd.recipe import Recipe
 
-        ends = _exits_wanted(source, exit)
+        options = {name: value for name, value in given.items() if value is not None}
+        plan = calibration_plan(method, calibration_samples, percentile)
+        if plan is not None:
+            options["calibration"] = plan
+        ends = exits_wanted(source, exit)
         wanted = [
-            (one_target, scheme, number, segment)
-            for one_target, scheme in _wanted(source, target, quantize)
+            replace(one, exit=number, segment=segment)
+            for one in of_flags(source, target or (), quantize or (), options)
             for number, segment in ends
         ]
-        _one_place_for_one(out, wanted)
+        one_place_for_one(out, wanted)
+        same["recipe"] = None if recipe is None else Recipe.load(recipe, options=True)
+        if inputs:
+            from edgekd.export.ports import written
+
+            same["inputs"] = tuple(written(text) for text in inputs)
+        if sensitivity:
+            show_sensitivity(output, source, wanted, same)
+            return
         verb = stage("edgekd.export.stage:export", "export", extra="onnx")
-        artifacts = []
-        for one_target, scheme, number, segment in wanted:
-            where = f", {'segment' if segment else 'exit'} {number}" if number else ""
-            output.say(f"exporting {one_target}, quantize {scheme}{where}")
-            artifact = verb(
-                source,
-                target=one_target,
-                quantize=scheme,
-                out=out,
-                recipe=None if recipe is None else Recipe.load(recipe, options=True),
-                input_shape=shape,
-                exit=number,
-                segment=segment,
-                tolerance=tolerance,
-                max_drop=max_drop,
-                overwrite=overwrite,
-            )
-            artifacts.append(artifact)
-            _remarks(output, artifact)
-        files = tuple(ExportedFile(**dict(a.manifest), path=str(a.path)) for a in artifacts)
-        output.result(ExportOutput(artifacts=files))
-        output.show(artifact_table(artifacts))
-        for artifact in artifacts:
-            output.line(str(artifact.path))
-
-
-def _wanted(
-    source: str | None, targets: list[str] | None, schemes: list[str] | None
-) -> list[tuple[str, str]]:
-    """Return the (target, scheme) pairs to make."""
-    from edgekd.errors import EdgekdError
-    from edgekd.registry import table
-    from edgekd.rundir import Run
-
-    for name in targets or ():
-        table("target").row(name)
-    for name in schemes or ():
-        table("scheme").row(name)
-    if targets:
-        return [(one, scheme) for one in targets for scheme in schemes or ["none"]]
-    hint = "Say which: --target tflite or --target onnx."
-    if source is not None and ":" in source:
-        raise EdgekdError("a model by import path has no recipe that names its targets", hint=hint)
-    specs = Run.open(source).recipe.export
-    if not specs:
-        raise EdgekdError("the recipe of the run names no [[export]]", hint=hint)
-    return [(s.target, s.quantize) for s in specs if not schemes or s.quantize in schemes]
-
-
-def _exits_wanted(source: str | None, text: str | None) -> list[tuple[int | None, bool]]:
-    """Return (exit, segment) of every file to make; exit None is the network's own end.
-
-    Raises:
-        EdgekdError: the text is no number, or not one of all exits of a run.
-    """
-    from edgekd.errors import EdgekdError
-    from edgekd.rundir import Run
-
-    if text is None:
-        return [(None, False)]
-    if text.isdecimal():
-        return [(int(text), False)]
-    if text not in ("all", "segments"):
-        raise EdgekdError(f"--exit {text}: there is no such exit", hint="A number, all or segments")
-    exits = Run.open(source).recipe.student.exits
-    if exits is None:
-        raise EdgekdError(
-            "the student of the run has no early exits", hint="Give it some: [student.exits]"
-        )
-    numbers = range(1, len(exits.at) + 1)
-    if text == "segments":
-        return [(number, True) for number in (*numbers, len(exits.at) + 1)]
-    return [*((number, False) for number in numbers), (None, False)]
-
-
-def _one_place_for_one(out: Path | None, wanted: Sequence[object]) -> None:
-    from edgekd.errors import EdgekdError
-
-    if out is not None and len(wanted) > 1:
-        raise EdgekdError(
-            f"--out names one folder, but {len(wanted)} files are to be made",
-            hint="Give one --target and one --quantize with --out.",
-        )
-
-
-def _remarks(output: Output, artifact: object) -> None:
-    for note in getattr(getattr(artifact, "manifest", None), "notes", ()):
-        output.say(f"note: {note}")
+        same.update(out=out, overwrite=overwrite)
+        make_all(output, verb, source, wanted, same, keep_going=ALL in (target or ()))

@@ -28,6 +28,7 @@ from edgekd.records import ArtifactManifest, Measurement, RunManifest
 from edgekd.records_distill import TeacherManifest
 from edgekd.records_evaluation import Evaluation
 from edgekd.records_exits import ExitCurve
+from edgekd.records_quantize import Sensitivity
 from edgekd.records_robustness import Robustness
 from edgekd.storage import atomic_write
 
@@ -42,6 +43,7 @@ RECORDS: dict[str, type[Versioned]] = {
     "record-evaluation": Evaluation,
     "record-exits": ExitCurve,
     "record-robustness": Robustness,
+    "record-sensitivity": Sensitivity,
 }
 
 _INTRODUCTION = """\

@@ -10,6 +10,7 @@ from edgekd.records import ArtifactManifest, Measurement, ModelFacts, RunManifes
 from edgekd.records_distill import Finding
 from edgekd.records_evaluation import Evaluation
 from edgekd.records_exits import ExitCurve
+from edgekd.records_modelfile import Inspection
 from edgekd.records_robustness import Robustness
 
 
@@ -54,10 +55,18 @@ class ExportedFile(ArtifactManifest):
     path: str
 
 
+class SkippedFile(Record):
+    """A file of ``--target all`` that was not made, and why."""
+
+    name: str
+    reason: str
+
+
 class ExportOutput(Versioned):
     """``edgekd export``."""
 
     artifacts: tuple[ExportedFile, ...]
+    skipped: tuple[SkippedFile, ...] = ()
 
 
 class BenchmarkOutput(Versioned):
@@ -170,6 +179,7 @@ OUTPUTS: dict[str, type[Versioned]] = {
     "distill": DistillOutput,
     "distill-dry-run": DoctorOutput,
     "export": ExportOutput,
+    "inspect": Inspection,
     "benchmark": BenchmarkOutput,
     "evaluate": Evaluation,
     "evaluate-corruptions": Robustness,

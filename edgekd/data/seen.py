@@ -10,7 +10,7 @@ import numpy as np
 from edgekd.data.preprocess import Statistics
 from edgekd.data.split import Dataset
 from edgekd.errors import DataError, UnknownNameError
-from edgekd.records import Preprocess
+from edgekd.records import Network, Preprocess
 
 if TYPE_CHECKING:
     from edgekd.recipe import InputSpec
@@ -55,6 +55,21 @@ def seen_by(dataset: Dataset, spec: InputSpec, where: str) -> Dataset:
             hint=f"Give 1 or {channels} values each, and every std above 0.",
         )
     return seen
+
+
+def as_trained(dataset: Dataset, network: Network) -> Dataset:
+    """Return the data as a network was trained to see it."""
+    name = network.input if network.input in dataset.inputs else dataset.input
+    return replace(
+        dataset, input=name, preprocess=network.preprocess, sample_shape=network.sample_shape
+    )
+
+
+def as_raw(dataset: Dataset) -> Dataset:
+    """Return the data as a file sees it that normalises the samples itself."""
+    facts = dataset.inputs.get(dataset.input)
+    shape = dataset.sample_shape if facts is None else facts.sample_shape
+    return replace(dataset, preprocess=Preprocess(), sample_shape=shape)
 
 
 def _measured(dataset: Dataset, name: str, known: Preprocess) -> Preprocess:

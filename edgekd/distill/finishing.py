@@ -21,6 +21,7 @@ from edgekd.distill.evaluate import answers_of, predict
 from edgekd.distill.links import Links
 from edgekd.distill.metering import energies
 from edgekd.distill.online import Trained
+from edgekd.distill.pruning import before_pruning
 from edgekd.distill.session import Session
 from edgekd.distill.taught import inner
 from edgekd.distill.teacher import Teacher
@@ -31,7 +32,15 @@ from edgekd.models.size import int8_tflite_bytes
 from edgekd.models.weights import save_weights
 from edgekd.recipe import EnsembleSpec, ModelSpec, Recipe, StudentSpec
 from edgekd.records import ExitHeads, ModelFacts, Network, RunManifest, Score
-from edgekd.rundir import Run, atomic_write, file_record, set_latest, sha256_file, write_record
+from edgekd.rundir import (
+    Run,
+    atomic_write,
+    file_record,
+    set_latest,
+    sha256_file,
+    teacher_name,
+    write_record,
+)
 from edgekd.runtimes.kinds import model_sha256
 
 
@@ -79,34 +88,31 @@ def finish(
     tutors = [teacher.tutor for teacher in teachers]
     together = answers_on(tutors, recipe.ensemble, "test", fabric.device)
     _save_predictions(run.predictions_path, trained, together, dataset, fabric)
+    quantized = students[0].quantized
+    if quantized is not None:
+        save_weights(quantized.model, run.qat_path)
     names = ["recipe.toml", "doctor.json", "metrics.jsonl", run.predictions_path.name, *networks]
+    names += [run.qat_path.name]
+    taught = [(teacher_name(number), teacher) for number, teacher in enumerate(teachers)]
     facts = _facts(recipe.student.model, student, run.student_path, dataset.sample_shape)
     manifest = RunManifest(
         **{
             **dict(session.manifest),
             "status": "complete",
-            "teachers": tuple(
-                _teacher_facts(t, path / name)
-                for t, name in zip(teachers, teacher_files(len(teachers)), strict=True)
-            ),
+            "teachers": tuple(_teacher_facts(t, path / f"{n}.safetensors") for n, t in taught),
             "teacher_scores": tuple(teacher.score for teacher in teachers),
             "student": facts,
-            "peers": tuple(
-                _facts(peer.name, inner(peer.model), path / name, peer.dataset.sample_shape)
-                for (peer, _), name in zip(peers, _peer_files(peers), strict=True)
-            ),
+            "peers": _peer_facts(path, peers),
             "peer_scores": tuple(score for _, score in peers),
             "student_scores": tuple(made.score for made in students),
             "baseline_scores": tuple(made.score for made in baselines),
+            "qat_score": None if quantized is None else quantized.score,
             "compared_scores": {name: tuple(scores) for name, scores in compared.items()},
             "links": links.records([known for _, known in assistants.values()], facts),
             "networks": networks,
             "energy": energies(session, [*teachers, *links.assistants], students=len(students)),
             "files": {name: file_record(path / name) for name in names if (path / name).exists()},
-            "parents": {
-                name.removesuffix(".safetensors"): model_sha256(_source(t, path / name))
-                for t, name in zip(teachers, teacher_files(len(teachers)), strict=True)
-            },
+            "parents": {n: model_sha256(_source(t, path / f"{n}.safetensors")) for n, t in taught},
             "provenance": provenance.collect(
                 seed=recipe.seed, wall_seconds=round(time.perf_counter() - began, 3)
             ),
@@ -130,7 +136,8 @@ def _keep(
     for role, model in trained.items():
         save_weights(model, path / f"{role}.safetensors")
         networks[f"{role}.safetensors"] = _network(spec, dataset)
-    for teacher, name in zip(teachers, teacher_files(len(teachers)), strict=True):
+    for number, teacher in enumerate(teachers):
+        name = f"{teacher_name(number)}.safetensors"
         own = spec if teacher.tutor.average is not None else teacher.named.spec
         if own.model is not None:  # files stay where they are
             save_weights(teacher.network, path / name)
@@ -147,6 +154,14 @@ def _keep_peers(
         save_weights(inner(peer.model), path / name)
         networks[name] = _network(spec, peer.dataset, len(spec.classes))
     return networks
+
+
+def _peer_facts(path: Path, peers: Sequence[tuple[Tutor, Score]]) -> tuple[ModelFacts, ...]:
+    """Return what is known of the peers, whose weights were kept."""
+    return tuple(
+        _facts(peer.name, inner(peer.model), path / name, peer.dataset.sample_shape)
+        for (peer, _), name in zip(peers, _peer_files(peers), strict=True)
+    )
 
 
 def _peer_files(peers: Sequence[tuple[Tutor, Score]]) -> list[str]:
@@ -167,14 +182,6 @@ def _keep_assistants(
             _facts(one.named.spec.title, one.network, path / name, one.tutor.dataset.sample_shape),
         )
     return found
-
-
-def teacher_files(count: int) -> list[str]:
-    """Return the files of so many teachers' weights."""
-    return [
-        "teacher.safetensors" if number == 0 else f"teacher-{number + 1}.safetensors"
-        for number in range(count)
-    ]
 
 
 def _source(teacher: Teacher, weights: Path) -> Path:
@@ -208,6 +215,7 @@ def _network(spec: ModelSpec, dataset: Dataset, outputs: int = 0) -> Network:
         input=dataset.input,
         preprocess=dataset.preprocess,
         exits=_exits(spec),
+        pruned=before_pruning(spec, dataset) if isinstance(spec, StudentSpec) else None,
     )
 
 

@@ -21,6 +21,7 @@ from edgekd.distill.findings import report_findings
 from edgekd.distill.finishing import answers_on, finish
 from edgekd.distill.generations import (
     DIRECT,
+    LAST,
     as_tutor,
     chain_of,
     phases_of,
@@ -34,9 +35,11 @@ from edgekd.distill.memory import freed_memory_kept
 from edgekd.distill.metering import metered
 from edgekd.distill.online import Trained, company_of, in_company
 from edgekd.distill.progress import Progress
+from edgekd.distill.pruning import prune_student, prune_untrained
+from edgekd.distill.qat import Learned, fit_quantized
 from edgekd.distill.session import Session
 from edgekd.distill.sizes import expected
-from edgekd.distill.stages import fit_stages
+from edgekd.distill.stages import fit_stages, stage_job
 from edgekd.distill.starting import start_student
 from edgekd.distill.synthesis.making import without_data
 from edgekd.distill.teacher import obtain
@@ -147,10 +150,16 @@ def make_job(
     recipe, dataset = session.recipe, session.dataset
     alone = not chain.everybody and phase != "student"
     terms = label_terms if alone else student_terms
-    student = build_student(recipe, dataset, weights_seed(seed, phase))
+    first_seed = weights_seed(seed, phase)
+    student = build_student(recipe, dataset, first_seed)
     started = start_student(student, recipe.student.start, chain.everybody)
     if started is not None and progress is not None:
         progress.message(f"{phase} (seed {seed}) starts from {started}")
+    if recipe.student.prune is not None:
+        said = prune_student(session, student, first_seed)
+        _give_exits(recipe, dataset, student)
+        if progress is not None:
+            progress.message(f"{phase} (seed {seed}) {said}")
     lesson = chain.lesson(terms(recipe.loss, recipe.train))
     job = Job(
         phase=phase,
@@ -214,18 +223,31 @@ def _student(
         knn_accuracy=knn_of(model, dataset, "test", fabric.device) if job.label_free else None,
         train_seconds=round(state.seconds, 3),
     )
-    return Trained(model, score, company_of(job, session.recipe, state, fabric.device))
+    quantized = None
+    if first and phase == LAST:
+        last = stage_job(job, stages, len(stages) - 1) if stages else job
+        quantized = fit_quantized(session, Learned(job, last, state), fabric, progress)
+    company = company_of(job, session.recipe, state, fabric.device)
+    return Trained(model, score, company, quantized)
 
 
 def announce(session: Session, progress: Progress) -> None:
     """Say how large the student will be, before anything is trained."""
     recipe, dataset = session.recipe, session.dataset
     student = build_student(recipe, dataset, recipe.seeds[0])
-    progress.network("student", expected(recipe.student.model, student, dataset.sample_shape))
+    name, shape = recipe.student.model, dataset.sample_shape
+    if recipe.student.prune is not None:
+        progress.network("student before pruning", expected(name, student, shape))
+        prune_untrained(session, student, recipe.seeds[0])
+        _give_exits(recipe, dataset, student)
+    progress.network("student", expected(name, student, shape))
 
 
 def build_student(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
-    """Build the student's network, seeded, from its starting weights if it has any."""
+    """Build the student's network, seeded, from its starting weights if it has any.
+
+    One that is to be pruned gets its exits afterwards.
+    """
     torch.manual_seed(seed)
     model = build(
         recipe.student.model,
@@ -236,6 +258,13 @@ def build_student(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
     )
     if recipe.student.weights is not None:
         load_weights(model, Path(recipe.student.weights).expanduser())
+    if recipe.student.prune is None:
+        _give_exits(recipe, dataset, model)
+    return model
+
+
+def _give_exits(recipe: Recipe, dataset: Dataset, model: nn.Module) -> None:
+    """Add the exits of the recipe, if it has any."""
     if (exits := recipe.student.exits) is not None:
         add_exits(
             model,
@@ -244,4 +273,3 @@ def build_student(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
             num_classes=len(dataset.classes),
             input_shape=dataset.sample_shape,
         )
-    return model

@@ -47,6 +47,18 @@ class Company:
         return [known[named.name] for named in named_teachers(recipe)]
 
 
+class Quantized(NamedTuple):
+    """A student that learned on with fake quantization.
+
+    Attributes:
+        model: with the weights and ranges to keep.
+        score: what it reached, computing as its int8 file will.
+    """
+
+    model: nn.Module
+    score: Score
+
+
 class Trained(NamedTuple):
     """One student, or its twin without a teacher.
 
@@ -54,11 +66,13 @@ class Trained(NamedTuple):
         model: with the weights to keep.
         score: what it reached.
         company: what was trained beside it.
+        quantized: what it became for int8, if the recipe wants that of this one.
     """
 
     model: nn.Module
     score: Score
     company: Company = Company()
+    quantized: Quantized | None = None
 
 
 def in_company(job: Job, recipe: Recipe) -> Job:

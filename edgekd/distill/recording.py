@@ -15,7 +15,6 @@ from edgekd.data.split import SPLITS
 from edgekd.distill import session as sessions
 from edgekd.distill.answers_file import Answers, check_suffix, write_answers
 from edgekd.distill.evaluate import answers_of
-from edgekd.distill.finishing import teacher_files
 from edgekd.distill.making import make_fabric, torch_settings
 from edgekd.distill.named import Named, named_teachers
 from edgekd.distill.progress import Progress
@@ -24,7 +23,7 @@ from edgekd.distill.teacher import obtain_one
 from edgekd.distill.tutor import Tutor
 from edgekd.errors import ModelError, OutputExistsError, RecipeError, RunError, UnknownNameError
 from edgekd.recipe import Recipe, builtin_recipes
-from edgekd.rundir import Run
+from edgekd.rundir import Run, teacher_name
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def _chosen(recipe: Recipe, run: Run | None, name: str | None) -> Named:
     named = teachers[number]
     if run is None or named.spec.model is None:
         return named
-    weights = str(run.path / teacher_files(len(names))[number])
+    weights = str(run.path / f"{teacher_name(number)}.safetensors")
     return replace(named, spec=named.spec.model_copy(update={"weights": weights}))
 
 

@@ -47,6 +47,10 @@ class Session:
         """Return where the checkpoint of a network stands."""
         return self.path / "checkpoints" / f"{phase}-{seed}.pt"
 
+    def pruned_file(self, seed: int) -> Path:
+        """Return where a pruned student's first weights stand while the run is being made."""
+        return self.path / "checkpoints" / f"pruned-{seed}.safetensors"
+
     def energy_file(self, phase: str, name: str, seed: int) -> Path:
         """Return where the energy that a training used stands while the run is being made."""
         stem = re.sub(r"[^\w.-]+", "-", f"{phase}-{name}-{seed}")

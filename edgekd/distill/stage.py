@@ -20,6 +20,7 @@ from edgekd.distill.named import named_teachers
 from edgekd.distill.peers import check_peers
 from edgekd.distill.progress import Progress
 from edgekd.distill.progressive import check_progressive
+from edgekd.distill.qat import check_quantize
 from edgekd.distill.recorded import check_views
 from edgekd.distill.rehearsal import check_networks, look
 from edgekd.distill.session import run_lock
@@ -158,6 +159,7 @@ def _check(recipe: Recipe) -> None:
     names += check_progressive(recipe)
     check_views(recipe.teacher, recipe.train)
     check_layerless(recipe)
+    check_quantize(recipe)
     for number, term in enumerate(student_terms(recipe.loss, recipe.train)):
         where = f"loss[{number}]"
         if term.loss.needs_teacher and not names:

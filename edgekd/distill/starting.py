@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from edgekd.distill.pruning import check_prune
 from edgekd.distill.taught import inner
 from edgekd.distill.tutor import Tutor
 from edgekd.errors import RecipeError, RunError
@@ -84,6 +85,7 @@ def check_start(recipe: Recipe, teachers: Sequence[str]) -> None:
     Raises:
         RecipeError: there is nothing of that name to start from, or ``weights`` are given too.
     """
+    check_prune(recipe)
     spec = recipe.student.start
     if spec is None:
         return

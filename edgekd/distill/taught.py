@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from edgekd.quantize.fake.network import FakeQuantized
+
 
 class Taught(nn.Module):
     """A network whose outputs become logits in the order of the data's classes.
@@ -42,4 +44,4 @@ class Taught(nn.Module):
 
 def inner(model: nn.Module) -> nn.Module:
     """Return the network whose layers have the names that a recipe knows."""
-    return model.network if isinstance(model, Taught) else model
+    return model.network if isinstance(model, Taught | FakeQuantized) else model

@@ -30,14 +30,14 @@ Layout = Literal["nchw", "nhwc"] | None
 Floats = NDArray[np.float32]
 
 #: What runs each kind of file.
-_RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
+_RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime", "executorch": "executorch"}
 
 #: Samples a call, where the file leaves the size of a batch free.
 _BATCH = 128
 
 
 def load_file(path: Path, kind: str) -> Session:
-    """Load a file with the runtime of its kind, ``tflite`` or ``onnx``.
+    """Load a file with the runtime of its kind, ``tflite``, ``onnx`` or ``executorch``.
 
     Raises:
         ModelFileError: the runtime cannot read it.

@@ -203,7 +203,7 @@ def _teacher(
         return None, error.message.splitlines()[0]
     if len(found) == 1:
         return found[0], None
-    weights = [spec.weight for spec in run.recipe.teacher for _ in range(spec.copies)]
+    weights = [spec.weight for spec in run.recipe.every_teacher]
     if len(weights) != len(found):
         return None, "not every teacher of the run was kept"
     spec = run.recipe.ensemble

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-from edgekd.data.seen import seen_by
-from edgekd.data.split import Dataset
+from edgekd.data.seen import as_raw, as_trained, seen_by
 from edgekd.errors import RunError, UnknownNameError
 from edgekd.evaluate.answers import (
     Answers,
@@ -19,9 +17,8 @@ from edgekd.evaluate.answers import (
     stored_keys,
 )
 from edgekd.recipe import Recipe, TeacherSpec
-from edgekd.records import Network
 from edgekd.records_evaluation import SubjectKind
-from edgekd.rundir import Artifact, Run, sha256_file
+from edgekd.rundir import Artifact, Run, sha256_file, teacher_name
 from edgekd.runtimes.files import SUFFIXES, identify
 
 
@@ -104,17 +101,13 @@ def _teachers(run: Run, keys: Sequence[str]) -> list[Subject]:
     """Return each teacher whose weights were kept, or what all of them together had answered."""
     found = []
     for number in range(max(1, len(run.manifest.teachers))):
-        path = run.path / ("teacher.safetensors" if number == 0 else _numbered(number))
+        name = teacher_name(number)
+        path = run.path / f"{name}.safetensors"
         if path.is_file():
-            name = "teacher" if number == 0 else f"teacher-{number + 1}"
             found.append(Subject(name, "teacher", path, run.recipe, run, number=number))
     if not found and "teacher_logits" in keys:
         found.append(Subject("teacher", "teacher", None, run.recipe, run, stored="teacher_logits"))
     return found
-
-
-def _numbered(number: int) -> str:
-    return f"teacher-{number + 1}.safetensors"
 
 
 def of_file(path: Path, recipe: Recipe, run: Run | None) -> Subject:
@@ -183,30 +176,32 @@ def _network(subject: Subject, run: Run, path: Path) -> Answers:
             order = list(spec.classes)
             columns = [order.index(name) for name in run.manifest.classes]
     return NetworkAnswers(
-        restore(run, path), partial(_as_seen, known), columns=columns, probabilities=probabilities
+        restore(run, path),
+        lambda dataset: as_trained(dataset, known),
+        columns=columns,
+        probabilities=probabilities,
     )
 
 
 def _teacher_spec(subject: Subject) -> TeacherSpec | None:
     """Return the table of the recipe that a teacher came from; copies share one."""
-    specs = [spec for spec in subject.recipe.teacher for _ in range(spec.copies)]
+    specs = subject.recipe.every_teacher
     return specs[subject.number] if subject.number < len(specs) else None
 
 
-def _as_seen(known: Network, dataset: Dataset) -> Dataset:
-    """Return the data as a network was trained to see it."""
-    name = known.input if known.input in dataset.inputs else dataset.input
-    return replace(
-        dataset, input=name, preprocess=known.preprocess, sample_shape=known.sample_shape
-    )
-
-
 def _view_of_files(subject: Subject) -> View:
-    """Return the data as files are fed: as the student sees it."""
+    """Return the data as files are fed: as the student sees it, or as it is."""
+    view = _view_of_students(subject)
+    if subject.artifact is not None and subject.artifact.manifest.embed_preprocess:
+        return lambda dataset: as_raw(view(dataset))
+    return view
+
+
+def _view_of_students(subject: Subject) -> View:
     run = subject.run
     if run is not None and run.student_path.is_file():
         known = run.manifest.networks.get(run.student_path.name)
         if known is not None:
-            return partial(_as_seen, known)
+            return lambda dataset: as_trained(dataset, known)
     spec = subject.recipe.student.input
     return lambda dataset: seen_by(dataset, spec, "student.input")

@@ -12,10 +12,28 @@ TARGETS = Table(
     "target",
     [
         Row(
+            "executorch",
+            "edgekd.export.executorch:ExecuTorchExporter",
+            "ExecuTorch programs with XNNPACK, for apps that run PyTorch's own runtime",
+            extra="executorch",
+        ),
+        Row(
+            "keras",
+            "edgekd.export.tensorflow:KerasExporter",
+            "TFLite by TensorFlow's own converter, of a Keras model (.keras, .h5, or at hand)",
+            extra="tensorflow",
+        ),
+        Row(
             "onnx",
             "edgekd.export.onnx:OnnxExporter",
             "ONNX, for onnxruntime and whatever else reads it",
             extra="onnx",
+        ),
+        Row(
+            "savedmodel",
+            "edgekd.export.tensorflow:SavedModelExporter",
+            "TFLite by TensorFlow's own converter, of a SavedModel's folder",
+            extra="tensorflow",
         ),
         Row(
             "tflite",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edgekd.errors import ExportError
+from edgekd.export.ports import INPUT, Port
 from edgekd.export.source import Source
 from edgekd.models.exits import exits_of, without_exits
 from edgekd.models.modes import evaluating
@@ -89,7 +90,7 @@ def at_exit(source: Source, exit: int | None, *, segment: bool) -> Source:
     return replace(
         source,
         model=model,
-        input_shape=shape if before is None else _shape(before, shape),
+        ports=(Port(INPUT, shape if before is None else _shape(before, shape)),),
         before=before,
         exit=exit if end is not None else None,
         segment=segment,

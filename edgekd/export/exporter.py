@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgekd.errors import MissingExtraError
-from edgekd.export.prepare import Prepared
-from edgekd.quantize.schemes import Scheme
-
-Layout = Literal["nchw", "nhwc"]
+from edgekd.errors import ExportError, MissingExtraError
+from edgekd.export.plan import Plan
+from edgekd.export.ports import Arrays
+from edgekd.export.surface import Layout as Layout
+from edgekd.export.surface import Surface
 
 
 @dataclass(frozen=True)
@@ -25,10 +22,12 @@ class Exported:
     Attributes:
         path: the file.
         notes: what the user should know of it.
+        floats: the float file that it was quantized from, in the same folder.
     """
 
     path: Path
     notes: tuple[str, ...] = ()
+    floats: Path | None = None
 
 
 class Exporter(Protocol):
@@ -36,13 +35,17 @@ class Exporter(Protocol):
 
     Attributes:
         runtime: the row of the table of runtimes that runs the file.
-        image_layout: how a 4-D input lies in the file.
+        schemes: the names of the schemes that it can make.
+        image_layout: how images lie in the file unless the user says otherwise.
+        batch: samples a call unless the user says otherwise; None: free.
     """
 
     runtime: str
+    schemes: tuple[str, ...]
     image_layout: Layout
+    batch: int | None
 
-    def require(self, scheme: Scheme) -> None:
+    def require(self, plan: Plan) -> None:
         """Refuse at once what cannot work on this machine, before anything is loaded.
 
         Raises:
@@ -52,20 +55,15 @@ class Exporter(Protocol):
         ...
 
     def export(
-        self,
-        prepared: Prepared,
-        *,
-        scheme: Scheme,
-        calibration: NDArray[np.float32] | None,
-        directory: Path,
+        self, surface: Surface, plan: Plan, *, calibration: Arrays | None, directory: Path
     ) -> Exported:
         """Write the file.
 
         Args:
-            prepared: the network, with an example of its input.
-            scheme: how to quantize it.
-            calibration: ``(n, *input_shape)`` network inputs, channels first, for schemes that
-                need them.
+            surface: the network as the file is to show it, with an example of its inputs.
+            plan: how to quantize it, and for what.
+            calibration: network inputs ``(n, *shape)`` by name, channels first, for schemes that
+                need them; ``surface.feeds`` lays them out.
             directory: where to write.
 
         Raises:
@@ -74,9 +72,17 @@ class Exporter(Protocol):
         ...
 
 
-def layout_of(input_shape: tuple[int, ...], image_layout: Layout) -> Layout | None:
-    """Return the layout of an input: that of images for ``(C, H, W)`` samples, else None."""
-    return image_layout if len(input_shape) == 3 else None
+def check_scheme(exporter: Exporter, plan: Plan) -> None:
+    """Refuse a scheme that a target does not have.
+
+    Raises:
+        ExportError: names those that it has.
+    """
+    if plan.scheme.name not in exporter.schemes:
+        raise ExportError(
+            f"{plan.target} files cannot be quantized by {plan.scheme.name}",
+            hint=f"--target {plan.target} has: {', '.join(exporter.schemes)}",
+        )
 
 
 def installed(package: str) -> bool:

@@ -12,21 +12,20 @@ the floor alone decides, and is higher.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekd.errors import ModelFileError
+from edgekd.export.ports import Arrays
+from edgekd.export.prepare import count
 from edgekd.metrics.classification import accuracy, agreement
 from edgekd.quantize.schemes import Scheme
 from edgekd.records import Parity
 
 Floats = NDArray[np.float32]
-#: Runs network inputs ``(n, *input_shape)`` in batches of a size; gives real outputs ``(n, ...)``.
-RunFile = Callable[[Floats, int], list[Floats]]
-
 #: All samples run in batches of this size, and a few in others, where the file leaves it free.
 BATCH = 32
 PROBED = (1, 7)
@@ -42,13 +41,13 @@ class HeldOut:
     """Samples that neither training nor calibration has seen.
 
     Attributes:
-        inputs: ``(n, *input_shape)`` network input.
+        inputs: network inputs ``(n, *shape)`` by name.
         ids: one name a sample.
         targets: class indices ``(n,)``, or None without labels.
         source: where they came from, e.g. ``validation``.
     """
 
-    inputs: Floats
+    inputs: Arrays
     ids: tuple[str, ...]
     targets: NDArray[np.int64] | None
     source: str
@@ -77,47 +76,57 @@ class _Worst:
     sample: int
 
 
-def compare(
-    reference: Sequence[Floats],
-    run: RunFile,
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The same samples through network and file.
+
+    Attributes:
+        reference: the network's outputs ``(n, ...)``.
+        outputs: the file's.
+        batch: how many samples the file took at once.
+        length: the size of the axis that is free beside the batch; None: that of the samples.
+    """
+
+    reference: Sequence[Floats]
+    outputs: Sequence[Floats]
+    batch: int
+    length: int | None = None
+
+
+def judge(
+    comparisons: Sequence[Comparison],
     held_out: HeldOut,
     *,
     names: Sequence[str],
     scheme: Scheme,
     limits: Limits,
     runtime: str,
-    fixed_batch: int | None,
 ) -> Parity:
-    """Compare a file with the outputs of its network.
+    """Say whether a file does what its network does.
 
     Args:
-        reference: the network's outputs ``(n, ...)``.
-        run: runs the file.
+        comparisons: all samples first, which scores are taken of; then the first few of them, in
+            other batch sizes or lengths.
         held_out: the samples.
         names: the names of the outputs.
         scheme: how the file is quantized.
         limits: what is still taken for equal.
-        runtime: name and version of what runs the file.
-        fixed_batch: the batch size that the file states, or None where it is free.
+        runtime: name and version of what ran the file.
 
     Returns:
         The record, passed or not.
 
     Raises:
-        ModelFileError: the file does not run.
+        ModelFileError: an output of the file has another shape than the network's.
     """
-    outputs = run(held_out.inputs, fixed_batch or BATCH)
-    worst = _worst(reference, outputs)
-    sizes = {fixed_batch or min(BATCH, len(held_out.inputs))}
-    for size in () if fixed_batch else PROBED:
-        probe = held_out.inputs[: 3 * size]
-        found = _worst([y[: len(probe)] for y in reference], run(probe, size))
-        worst = max(worst, found, key=lambda one: one.relative)
-        sizes.add(min(size, len(probe)))
+    reference, outputs = comparisons[0].reference, comparisons[0].outputs
+    worst = max(
+        (_worst(one.reference, one.outputs) for one in comparisons), key=lambda one: one.relative
+    )
     finite = math.isfinite(worst.relative)  # scores of NaN would mean nothing
     parity = Parity(
         passed=True,
-        samples=len(held_out.inputs),
+        samples=count(held_out.inputs),
         sample_source=held_out.source,
         tolerance=None if scheme.lossy else limits.tolerance,
         max_drop=limits.max_drop if scheme.lossy else None,
@@ -126,7 +135,8 @@ def compare(
         snr_db=_snr(reference, outputs),
         worst_output=names[worst.output],
         worst_sample=held_out.ids[worst.sample],
-        batch_sizes=tuple(sorted(sizes)),
+        batch_sizes=tuple(sorted({one.batch for one in comparisons})),
+        lengths=tuple(sorted({one.length for one in comparisons if one.length is not None})),
         runtime=runtime,
         **(_scores(reference[0], outputs[0], held_out.targets) if finite else {}),
     )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from edgekd.errors import ExportError, ModelFileError
-from edgekd.export.exporter import Exported, Exporter, layout_of
-from edgekd.export.parity import Floats, HeldOut, Limits, compare
-from edgekd.export.prepare import Prepared
-from edgekd.export.seam import held_back
+from edgekd.export.exporter import Exported
+from edgekd.export.parity import BATCH, PROBED, Comparison, HeldOut, Limits, judge
+from edgekd.export.ports import Arrays
+from edgekd.export.prepare import Prepared, count
+from edgekd.export.surface import Surface
 from edgekd.quantize.schemes import Scheme
 from edgekd.records import Parity, TensorSpec
-from edgekd.runtimes import RUNTIMES
-from edgekd.runtimes.codec import decode, encode
-from edgekd.runtimes.session import Session
+from edgekd.runtimes.fresh import Asked, run_fresh
+
+#: Of an axis that is free beside the batch: the shares of its length in the samples to try.
+_SHARES = (0.5, 0.25)
+_SAMPLES_OF_OTHER_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -26,27 +31,40 @@ class Proof:
         inputs: the file's inputs, with the layout of images.
         outputs: the file's outputs.
         parity: the comparison, passed or not.
+        notes: what else was seen, e.g. that it is slower than the float file.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     parity: Parity
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Samples to run through both, and why."""
+
+    samples: Arrays
+    batch: int
+    length: int | None = None
 
 
 def prove(
     exported: Exported,
-    exporter: Exporter,
+    runtime: str,
     prepared: Prepared,
+    surface: Surface,
     held_out: HeldOut,
     scheme: Scheme,
     limits: Limits,
 ) -> Proof:
-    """Run a file that was just made, and compare it with the network.
+    """Run a file that was just made, in a process of its own, and compare it with the network.
 
     Args:
         exported: the file.
-        exporter: what made it; says what runs it.
+        runtime: the row of the table of runtimes that runs it.
         prepared: the network.
+        surface: how the file shows it.
         held_out: the samples.
         scheme: how the file is quantized.
         limits: what is still taken for equal.
@@ -54,46 +72,69 @@ def prove(
     Raises:
         ExportError: the file does not run, or its outputs are not the network's.
     """
-    reference = prepared.predict(held_out.inputs)
+    trials = _trials(held_out, surface)
+    asked = [Asked(trial.samples, trial.batch) for trial in trials]
     try:
-        with held_back():  # runtimes greet on standard error
-            session: Session = RUNTIMES.resolve(exporter.runtime)(exported.path)
-            layout = layout_of(prepared.input_shape, exporter.image_layout)
-            given = session.inputs[0].model_copy(update={"layout": layout})
-            outputs = _in_order(session.outputs, prepared.outputs)
-            order = [session.outputs.index(spec) for spec in outputs]
-
-            def run(samples: Floats, batch: int) -> list[Floats]:
-                chunks = []
-                for start in range(0, len(samples), batch):
-                    raw = session.run([encode(samples[start : start + batch], given)])
-                    decoded = [decode(raw[i], spec) for i, spec in zip(order, outputs, strict=True)]
-                    chunks.append(decoded)
-                return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
-
-            parity = compare(
-                reference,
-                run,
-                held_out,
-                names=prepared.outputs,
-                scheme=scheme,
-                limits=limits,
-                runtime=session.runtime,
-                fixed_batch=given.shape[0],
+        found = run_fresh(exported.path, runtime, asked, surface.layouts, exported.floats)
+        _check_outputs(found.outputs, prepared.outputs)
+        comparisons = [
+            Comparison(
+                reference=prepared.predict(trial.samples),
+                outputs=[answer[name] for name in prepared.outputs],
+                batch=trial.batch,
+                length=trial.length,
             )
+            for trial, answer in zip(trials, found.answers, strict=True)
+        ]
+        parity = judge(
+            comparisons,
+            held_out,
+            names=prepared.outputs,
+            scheme=scheme,
+            limits=limits,
+            runtime=found.runtime,
+        )
     except ModelFileError as error:
         raise ExportError(
             f"the file was made, but does not run: {error.message}", hint=error.hint
         ) from error
-    return Proof((given,), session.outputs, parity)
+    return Proof(found.inputs, found.outputs, parity, found.notes)
 
 
-def _in_order(specs: tuple[TensorSpec, ...], names: tuple[str, ...]) -> list[TensorSpec]:
-    """Return the file's outputs in the order of the network's."""
-    by_name = {spec.name: spec for spec in specs}
-    if len(by_name) != len(names) or set(by_name) != set(names):
+def _trials(held_out: HeldOut, surface: Surface) -> list[_Trial]:
+    """Return all samples first; then a few in other batch sizes and lengths that are free."""
+    total = count(held_out.inputs)
+    if surface.batch is not None:
+        trials = [_Trial(held_out.inputs, surface.batch)]
+    else:
+        trials = [_Trial(held_out.inputs, min(BATCH, total))]
+        for size in PROBED:
+            probe = {name: values[: 3 * size] for name, values in held_out.inputs.items()}
+            trials.append(_Trial(probe, min(size, count(probe))))
+    axis = surface.free_axis
+    if axis is not None:
+        whole = max(values.shape[axis] for values in held_out.inputs.values() if values.ndim > axis)
+        for length in sorted({max(1, int(whole * share)) for share in _SHARES}):
+            few = {
+                name: _cut(values[:_SAMPLES_OF_OTHER_LENGTH], axis, length)
+                for name, values in held_out.inputs.items()
+            }
+            trials.append(_Trial(few, surface.batch or min(BATCH, count(few)), length))
+    return trials
+
+
+def _cut(values: NDArray[Any], axis: int, length: int) -> NDArray[Any]:
+    if values.ndim <= axis:
+        return values
+    index = [slice(None)] * values.ndim
+    index[axis] = slice(length)
+    return values[tuple(index)]
+
+
+def _check_outputs(specs: Sequence[TensorSpec], names: Sequence[str]) -> None:
+    found = {spec.name for spec in specs}
+    if len(specs) != len(names) or found != set(names):
         raise ExportError(
-            f"the file's outputs are {sorted(by_name)}, the network's {sorted(names)}",
+            f"the file's outputs are {sorted(found)}, the network's {sorted(names)}",
             hint="Two outputs that are the same tensor become one: return each once.",
         )
-    return [by_name[name] for name in names]

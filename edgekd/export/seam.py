@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from edgekd.errors import EdgekdError, ExportError
+from edgekd.export.blame import chain_of, operator_of, place_of
 from edgekd.storage import writing
 
 _log = logging.getLogger("edgekd.export")
@@ -29,6 +30,7 @@ IGNORED: tuple[tuple[str, type[Warning]], ...] = (
     (r"Warning: Enabling `experimental_preserve_all_tensors`", UserWarning),
     (r"The tensor attribute", UserWarning),
     (r"_check_is_size will be removed", FutureWarning),
+    (r"# The axis name: \w+ will not be used", UserWarning),
 )
 
 #: Signs in a vendor's message -> what to do. The first that fits is taken.
@@ -51,6 +53,8 @@ _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
             "lowering not",
             "no onnx function",
             "dispatcherror",
+            "missing out variants",
+            "specviolationerror",
             "failed to legalize",
             "illegal",
         ),
@@ -165,17 +169,16 @@ def _descriptor(number: int, store: IO[str]) -> Iterator[None]:
 
 
 def _summary(error: Exception) -> str:
-    """Return the line that says most: of the innermost cause that has a message."""
-    chain: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in chain:
-        chain.append(current)
-        current = current.__cause__
-    for link in reversed(chain):
+    """Return what says most: the operator that is missing, or the innermost cause's first line."""
+    operator, place = operator_of(error), place_of(error)
+    where = "" if place is None else f" (at {place})"
+    if operator is not None:
+        return f"it has no operator for {operator}{where}"
+    for link in reversed(chain_of(error)):
         lines = [line.strip() for line in str(link).splitlines() if line.strip()]
         if lines:
-            return f"{type(link).__name__}: {lines[0][:300]}"
-    return type(error).__name__
+            return f"{type(link).__name__}: {lines[0][:300]}{where}"
+    return f"{type(error).__name__}{where}"
 
 
 def _hint(error: Exception) -> str:

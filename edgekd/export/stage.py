@@ -4,55 +4,60 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
-from edgekd import provenance
 from edgekd.errors import ExportError, OutputExistsError, ParityError
 from edgekd.export import TARGETS
 from edgekd.export.exits import at_exit, suffix
 from edgekd.export.exporter import Exporter
-from edgekd.export.parity import Floats, HeldOut, Limits
-from edgekd.export.prepare import prepare
-from edgekd.export.proof import prove
-from edgekd.export.source import Source, find
-from edgekd.quantize import SCHEMES
-from edgekd.quantize.calibration import calibration_samples
-from edgekd.quantize.schemes import Scheme
+from edgekd.export.finding import find
+from edgekd.export.keras_source import check_target, find_keras, is_keras
+from edgekd.export.making import Task, make
+from edgekd.export.parity import Limits
+from edgekd.export.plan import Plan, make_plan
+from edgekd.export.ports import INPUT, Port
+from edgekd.export.samples import Samples
+from edgekd.export.source import Source, Wanted
+from edgekd.export.surface import Layout
+from edgekd.quantize.calibration import CalibrationPlan
+from edgekd.quantize.profiles import Io
+from edgekd.quantize.schemes import INT8
 from edgekd.recipe import Recipe
-from edgekd.records import ArtifactManifest, Calibration
-from edgekd.rundir import Artifact, Run, file_record, new_directory, refuse_existing, write_record
+from edgekd.records import ArtifactManifest
+from edgekd.rundir import Artifact, Run, new_directory, refuse_existing, write_record
 from edgekd.storage import writing
-
-_PACKAGES = (
-    "torch",
-    "litert-torch",
-    "litert-converter",
-    "ai-edge-quantizer",
-    "ai-edge-litert",
-    "onnx",
-    "onnxscript",
-    "onnxruntime",
-)
 
 
 def export(
     source: str | Path | Run | nn.Module | None = None,
     *,
     target: str,
-    quantize: str = "none",
+    quantize: str | None = None,
+    profile: str = "cpu",
+    io: Io | None = None,
+    layout: Layout | None = None,
+    batch: int | None = None,
+    free_axis: int | None = None,
+    embed_preprocess: bool = False,
+    keep_float: Sequence[str] = (),
+    calibration: CalibrationPlan | None = None,
     out: Path | None = None,
     tolerance: float = 1e-4,
     max_drop: float = 1.0,
     recipe: Recipe | None = None,
     input_shape: tuple[int, ...] | None = None,
+    inputs: Sequence[Port] = (),
+    samples: Mapping[str, NDArray[Any]] | str | Path | None = None,
     exit: int | None = None,
     segment: bool = False,
     seed: int = 0,
-    samples: int = 256,
+    held_out: int = 256,
     overwrite: bool = False,
 ) -> Artifact:
     """Convert a network into a file, and prove that the file does what the network does.
@@ -60,19 +65,30 @@ def export(
     Args:
         source: a run (id, path, or open; None for the newest), a checkpoint, an import path
             ``package.module:factory``, or a network.
-        target: ``tflite`` or ``onnx``.
-        quantize: ``none``, ``fp16``, ``int8`` or ``int8-dynamic``.
+        target: a row of the table of targets, e.g. ``tflite`` or ``onnx``.
+        quantize: a row of the table of schemes, e.g. ``int8``; None: what suits the profile.
+        profile: the kind of device: ``cpu``, ``pi-legacy``, ``mcu`` or ``npu``.
+        io: the type of inputs and outputs; None: the scheme's own.
+        layout: of images in the file, ``nchw`` or ``nhwc``; None: the target's own.
+        batch: samples a call; 0: any number; None: the target's own.
+        free_axis: an axis of the inputs, counted from the batch, whose size stays free.
+        embed_preprocess: make normalisation and softmax parts of the file.
+        keep_float: patterns of layers that are not quantized.
+        calibration: how the ranges of activations are set.
         out: the folder of the artifact; by default ``artifacts/NAME`` inside the run, or
             ``artifacts/MODEL/NAME`` in the current folder for a source that is no run.
         tolerance: the largest error of a float file; see `edgekd.export.parity`.
         max_drop: the largest loss of accuracy of a quantized file, in percentage points.
         recipe: gives data, and the architecture of a checkpoint.
         input_shape: the shape of one sample, channels first, where no recipe gives it.
+        inputs: likewise, of several inputs or of integers.
+        samples: samples of the inputs ``(n, *shape)`` by name, or a .npz file of them, where no
+            recipe gives data: half of them set ranges, the file is held against the others.
         exit: the early exit to end at, from 1 on; the network's own end counts as the last.
             None: that end.
         segment: begin where the exit before ``exit`` ends, and give what the next segment takes.
         seed: decides which samples are used, and a factory's random weights.
-        samples: the most held-out samples to compare on.
+        held_out: the most samples to compare on.
         overwrite: replace an artifact that exists.
 
     Returns:
@@ -84,58 +100,44 @@ def export(
         OutputExistsError: the place is taken and ``overwrite`` is off.
         EdgekdError: the source cannot be found, built or trusted.
     """
-    started = time.perf_counter()
+    plan = make_plan(
+        target,
+        quantize=quantize,
+        profile=profile,
+        io=io,
+        layout=layout,
+        batch=batch,
+        free_axis=free_axis,
+        embed_preprocess=embed_preprocess,
+        keep_float=tuple(keep_float),
+        calibration=calibration or CalibrationPlan(),
+    )
     exporter: Exporter = TARGETS.resolve(target)()
-    scheme: Scheme = SCHEMES.resolve(quantize)
-    exporter.require(scheme)
-    _check_arguments(tolerance, max_drop, samples)
-    found = find(source, recipe=recipe, input_shape=input_shape, seed=seed)
-    name = f"{target}-{scheme.suffix}{suffix(exit, segment=segment)}"
-    found = at_exit(found, exit, segment=segment)
+    exporter.require(plan)
+    _check_arguments(tolerance, max_drop, held_out)
+    ports = (Port(INPUT, input_shape),) if input_shape is not None else tuple(inputs)
+    own = None if samples is None else Samples.of(samples)
+    given = _find(source, Wanted(recipe, ports, own, seed), plan)
+    found = at_exit(given, exit, segment=segment)
+    name = f"{plan.name}{suffix(exit, segment=segment)}"
     directory = found.home / name if out is None else Path(out)
     if not overwrite:
         _refuse_existing(directory)
-    inputs, calibration = _calibration(found, scheme, seed)
-    held_out = found.held_out(samples, seed)
-    prepared = prepare(found.model, _example(held_out))
+    task = Task(found, plan, exporter, name, Limits(tolerance, max_drop), held_out, seed)
     with (
         writing(Path(tempfile.gettempdir())),
         tempfile.TemporaryDirectory(prefix="edgekd-export-") as folder,
     ):
-        exported = exporter.export(
-            prepared, scheme=scheme, calibration=inputs, directory=Path(folder)
-        )
-        proof = prove(exported, exporter, prepared, held_out, scheme, Limits(tolerance, max_drop))
-        manifest = ArtifactManifest(
-            name=name,
-            target=target,
-            quantize=scheme.name,
-            exit=found.exit,
-            segment=found.segment,
-            file=exported.path.name,
-            inputs=proof.inputs,
-            outputs=proof.outputs,
-            preprocess=found.preprocess,
-            classes=found.classes,
-            model=found.facts(),
-            calibration=calibration,
-            parity=proof.parity,
-            notes=exported.notes,
-            parents=found.parents,
-            files={exported.path.name: file_record(exported.path)},
-            provenance=provenance.collect(
-                seed=seed, packages=_PACKAGES, wall_seconds=time.perf_counter() - started
-            ),
-        )
-        return _publish(exported.path, manifest, directory, overwrite=overwrite)
+        file, manifest = make(task, Path(folder))
+        return _publish(file, manifest, directory, overwrite=overwrite)
 
 
-def _check_arguments(tolerance: float, max_drop: float, samples: int) -> None:
+def _check_arguments(tolerance: float, max_drop: float, held_out: int) -> None:
     for name, value, least in (("tolerance", tolerance, 0.0), ("max_drop", max_drop, 0.0)):
         if not (np.isfinite(value) and value >= least):
             raise ExportError(f"{name} must be a number of {least:g} or more, not {value}")
-    if samples < 2:
-        raise ExportError(f"samples must be 2 or more, not {samples}")
+    if held_out < 2:
+        raise ExportError(f"held_out must be 2 or more, not {held_out}")
 
 
 def _refuse_existing(directory: Path) -> None:
@@ -147,23 +149,15 @@ def _refuse_existing(directory: Path) -> None:
         ) from error
 
 
-def _calibration(
-    source: Source, scheme: Scheme, seed: int
-) -> tuple[Floats | None, Calibration | None]:
-    if not scheme.calibrated:
-        return None, None
-    if source.dataset is None:
-        raise ExportError(
-            f"{scheme.name} needs data to set the ranges of activations, and no recipe names any",
-            hint="Give a recipe: --recipe recipe.toml. Without data: --quantize fp16.",
-        )
-    inputs, record = calibration_samples(source.dataset, seed=seed)
-    return source.fed(inputs), record
+def _find(source: Any, wanted: Wanted, plan: Plan) -> Source:
+    """Find the source; a Keras model has targets of its own.
 
-
-def _example(held_out: HeldOut) -> Floats:
-    """Return two samples; a split of one gives it twice."""
-    return np.resize(held_out.inputs, (2, *held_out.inputs.shape[1:]))
+    Raises:
+        ExportError: the target does not take such a source.
+    """
+    found = find_keras(source, wanted) if is_keras(source) else find(source, wanted)
+    check_target(found.model, plan.target)
+    return found
 
 
 def _publish(
@@ -180,8 +174,19 @@ def _publish(
         shutil.copyfile(file, staging / file.name)
         write_record(staging / "manifest.json", manifest)
     if not passed:
+        kept = f"Kept for a look, under a name that nothing else uses: {place}"
         raise ParityError(
             f"{manifest.name} does not do what the network does: {manifest.parity.message}",
-            hint=f"Kept for a look, under a name that nothing else uses: {place}",
+            hint=f"{_way_out(manifest)}{kept}",
         )
     return Artifact(place, manifest)
+
+
+def _way_out(manifest: ArtifactManifest) -> str:
+    """Say what helps where 8 bits cost too much."""
+    if manifest.quantize != INT8.name or "student-qat" in manifest.parents:
+        return ""
+    return (
+        "Let the student learn in 8 bits: [quantize] qat = true in its recipe. Or find the layers "
+        "to keep in float: edgekd export --sensitivity.\n"
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import platform
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,10 +15,23 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgekd.errors import ExportError
-from edgekd.export.exporter import Exported, Layout, installed, layout_of, require_packages
-from edgekd.export.prepare import INPUT, Prepared
+from edgekd.export.exporter import (
+    Exported,
+    Layout,
+    check_scheme,
+    installed,
+    require_packages,
+)
+from edgekd.export.integers import check_integers
+from edgekd.export.layers import Layers, vanished
+from edgekd.export.plan import Plan
+from edgekd.export.ports import Arrays
 from edgekd.export.seam import converting
-from edgekd.quantize.schemes import INT8, Scheme
+from edgekd.export.surface import Surface
+from edgekd.quantize.schemes import INT8
+
+if TYPE_CHECKING:
+    from edgekd.quantize.litert import Quantizer
 
 _SIGNATURE = "serving_default"
 
@@ -26,18 +40,26 @@ _NO_WHEEL = (("win32", None), ("linux", "aarch64"), ("linux", "armv7l"))
 
 
 class TFLiteExporter:
-    """Makes ``model.tflite``: images NHWC, a batch of 1, names of inputs and outputs only."""
+    """Makes ``model.tflite``: images NHWC and a batch of 1 by default, only outer names."""
 
     runtime = "litert"
+    schemes: tuple[str, ...] = ("none", "fp16", "int8", "int8-dynamic", "int8-weight-only")
     image_layout: Layout = "nhwc"
+    batch: int | None = 1
 
-    def require(self, scheme: Scheme) -> None:
+    def require(self, plan: Plan) -> None:
         """Refuse when a package is missing, or cannot be had on this platform.
 
         Raises:
-            ExportError: there is no converter for this platform.
+            ExportError: there is no converter for this platform, or no such scheme for TFLite.
             MissingExtraError: names the package.
         """
+        check_scheme(self, plan)
+        if plan.free_axis is not None:
+            raise ExportError(
+                "TFLite files leave no axis but the batch free",
+                hint="Export one file a length, or --target onnx.",
+            )
         if not installed("litert_converter") and _without_wheel():
             raise ExportError(
                 f"TFLite files cannot be made on {sys.platform} {platform.machine()}: "
@@ -45,87 +67,122 @@ class TFLiteExporter:
                 hint="Use --target onnx here, or export on Linux x86-64 or macOS.",
             )
         packages = ["litert_torch", "litert_converter", "ai_edge_litert"]
-        if scheme.lossy:
+        if plan.scheme.lossy:
             packages.append("ai_edge_quantizer")
         require_packages(packages, target="tflite")
 
     def export(
-        self,
-        prepared: Prepared,
-        *,
-        scheme: Scheme,
-        calibration: NDArray[np.float32] | None,
-        directory: Path,
+        self, surface: Surface, plan: Plan, *, calibration: Arrays | None, directory: Path
     ) -> Exported:
         """Write ``model.tflite``; see `edgekd.export.exporter.Exporter.export`."""
         path = directory / "model.tflite"
         with converting("conversion to TFLite"):
-            content = _convert(prepared, self._layout(prepared))
-        if scheme.lossy:
-            with converting(f"{scheme.name} quantization of the TFLite file"):
-                from edgekd.quantize.litert import quantize
-
-                feeds = [] if calibration is None else _feeds(calibration, self._layout(prepared))
-                content = quantize(content, scheme, signature=_SIGNATURE, calibration=feeds)
+            content = convert(surface)
+        sources = operator_layers(content, surface)
+        notes: tuple[str, ...] = ()
+        floats = b""
+        if plan.scheme.lossy:
+            kept, notes = _kept(plan, surface, sources)
+            floats = content
+            with converting(f"{plan.scheme.name} quantization of the TFLite file"):
+                content = quantizer_of(content, plan, surface, calibration).quantize(kept)
+            if plan.profile.integers_only:
+                check_integers(content, floats, sources, plan.profile.name)
+        from edgekd.export.free_batch import free_batch
         from edgekd.quantize.flatbuffer import compact
 
-        content = compact(content)
+        if plan.scheme == INT8 and plan.io not in (None, "int8"):
+            from edgekd.quantize.io_types import with_io
+
+            content = with_io(content, plan.io)
+        content = compact(free_batch(content) if surface.batch is None else content)
         path.write_bytes(content)
-        return Exported(path, _notes(content, scheme))
+        sibling = directory / "float.tflite" if plan.scheme.lossy else None
+        if sibling is not None:
+            sibling.write_bytes(floats)
+        return Exported(path, (*_notes(content, plan), *notes), sibling)
 
-    def _layout(self, prepared: Prepared) -> Layout | None:
-        return layout_of(prepared.input_shape, self.image_layout)
+
+def operator_layers(content: bytes, surface: Surface) -> list[str | None]:
+    """Return the layer of every operator of a file that `convert` made; None where unknown."""
+    from edgekd.export.litert_layers import layers_of
+
+    return layers_of(content, Layers(surface.model))
 
 
-class _ChannelsLast(nn.Module):
-    """A network that takes images as they lie in memory on devices: NHWC."""
+def quantizer_of(
+    content: bytes, plan: Plan, surface: Surface, calibration: Arrays | None
+) -> Quantizer:
+    """Return what quantizes a float file as a plan wants it."""
+    from edgekd.quantize.litert import Quantizer
 
-    def __init__(self, model: nn.Module) -> None:
+    return Quantizer(
+        content,
+        plan.scheme,
+        signature=_SIGNATURE,
+        calibration=[] if calibration is None else _feeds(surface, calibration),
+        method=plan.calibration,
+        float_operators=plan.profile.float_operators.get(plan.scheme.name, ()),
+    )
+
+
+def _kept(
+    plan: Plan, surface: Surface, sources: Sequence[str | None]
+) -> tuple[set[int], tuple[str, ...]]:
+    """Return the operators that a plan keeps in float, and what to say of it."""
+    if not plan.keep_float:
+        return set(), ()
+    chosen = Layers(surface.model).choose(plan.keep_float)
+    notes = vanished(chosen, sources)
+    return {place for place, name in enumerate(sources) if name in chosen.names}, notes
+
+
+class _ByName(nn.Module):
+    """A network that takes its inputs by name, so that the file keeps the names."""
+
+    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
         self.model = model
+        self.names = tuple(names)
 
     def forward(self, **inputs: torch.Tensor) -> Any:
-        return self.model(inputs[INPUT].permute(0, 3, 1, 2))
+        return self.model(*(inputs[name] for name in self.names))
 
 
-class _AsIs(nn.Module):
-    """A network whose only input has a name."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, **inputs: torch.Tensor) -> Any:
-        return self.model(inputs[INPUT])
-
-
-def _convert(prepared: Prepared, layout: Layout | None) -> bytes:
+def convert(surface: Surface) -> bytes:
+    """Return the float file of a network; its inner tensors are named by their modules."""
     import litert_torch
 
-    example = prepared.example[:1]
-    wrapper: nn.Module = _AsIs(prepared.model)
-    if layout == "nhwc":
-        wrapper = _ChannelsLast(prepared.model)
-        example = example.permute(0, 2, 3, 1)
-    model = litert_torch.convert(wrapper.eval(), sample_kwargs={INPUT: example.contiguous()})
+    from edgekd.export.litert_layers import named_by_path
+
+    with named_by_path():
+        model = litert_torch.convert(
+            _ByName(surface.model, list(surface.example)).eval(),
+            # Of a free batch size too: see edgekd.export.free_batch.
+            sample_kwargs={
+                name: one[: surface.batch or 1] for name, one in surface.example.items()
+            },
+        )
     return bytes(model.model_content())
 
 
-def _feeds(samples: NDArray[np.float32], layout: Layout | None) -> list[dict[str, NDArray[Any]]]:
-    """Return one feed a sample: the file takes a batch of 1."""
-    if layout == "nhwc":
-        samples = np.moveaxis(samples, 1, -1)
-    return [{INPUT: np.ascontiguousarray(sample[None])} for sample in samples]
+def _feeds(surface: Surface, samples: Arrays) -> list[dict[str, NDArray[Any]]]:
+    """Return the samples as the file takes them; 64-bit integers have become 32-bit ones."""
+    return [
+        {name: a.astype(np.int32) if a.dtype == np.int64 else a for name, a in feed.items()}
+        for feed in surface.feeds(samples)
+    ]
 
 
-def _notes(content: bytes, scheme: Scheme) -> tuple[str, ...]:
-    if scheme != INT8:
+def _notes(content: bytes, plan: Plan) -> tuple[str, ...]:
+    if plan.scheme != INT8:
         return ()
     from edgekd.quantize.flatbuffer import float_operators
 
     names, total = float_operators(content)
     if not names:
-        return ("every operator computes in 8-bit integers; input and output are int8",)
+        io = plan.io or "int8"
+        return (f"every operator computes in 8-bit integers; input and output are {io}",)
     counted = ", ".join(f"{count} {name}" for name, count in sorted(Counter(names).items()))
     return (f"{len(names)} of {total} operators stay in float32: {counted}",)
 

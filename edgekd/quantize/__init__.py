@@ -23,5 +23,36 @@ SCHEMES = Table(
             "edgekd.quantize.schemes:INT8_DYNAMIC",
             "weights in 8-bit integers, activations quantized while running; no calibration",
         ),
+        Row(
+            "int8-weight-only",
+            "edgekd.quantize.schemes:INT8_WEIGHT_ONLY",
+            "weights stored in 8-bit integers, all arithmetic in float32: smaller, not faster",
+        ),
+    ],
+)
+
+PROFILES = Table(
+    "profile",
+    [
+        Row(
+            "cpu",
+            "edgekd.quantize.profiles:CPU",
+            "processors of phones and boards, with a runtime of today",
+        ),
+        Row(
+            "mcu",
+            "edgekd.quantize.profiles:MCU",
+            "microcontrollers: integers from input to output, or an error",
+        ),
+        Row(
+            "npu",
+            "edgekd.quantize.profiles:NPU",
+            "neural processors: integers from input to output, and only operators that they have",
+        ),
+        Row(
+            "pi-legacy",
+            "edgekd.quantize.profiles:PI_LEGACY",
+            "boards with tflite-runtime 2.14, the last one for 32-bit Raspberry Pi OS",
+        ),
     ],
 )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import re
+from collections.abc import Collection, Sequence
 from typing import Any
 
-import numpy as np
-from ai_edge_quantizer import algorithm_manager, calibrator, qtyping, quantizer, recipe_manager
-from ai_edge_quantizer.utils import qsv_utils
-from numpy.typing import NDArray
+from ai_edge_quantizer import algorithm_manager, qtyping, quantizer, recipe_manager
+from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
 from edgekd.errors import ExportError
-from edgekd.quantize.schemes import FP16, INT8, INT8_DYNAMIC, Scheme
+from edgekd.modelfile.flatbuffer import pack
+from edgekd.quantize.calibration import CalibrationPlan
+from edgekd.quantize.flatbuffer import read
+from edgekd.quantize.litert_ranges import Feed, tensor_ranges
+from edgekd.quantize.schemes import FP16, INT8, INT8_DYNAMIC, INT8_WEIGHT_ONLY, Scheme
 
 _Op = qtyping.TFLOperationName
 _TENSORWISE = qtyping.QuantGranularity.TENSORWISE
@@ -29,25 +33,133 @@ def quantize(
     scheme: Scheme,
     *,
     signature: str,
-    calibration: Sequence[dict[str, NDArray[Any]]] = (),
+    calibration: Sequence[Feed] = (),
+    method: CalibrationPlan | None = None,
+    keep_float: Collection[int] = (),
 ) -> bytes:
-    """Return a quantized copy of a float TFLite file.
+    """Return a quantized copy of a float TFLite file; inner tensors have names without a meaning.
 
     Args:
         content: the float file.
-        scheme: ``fp16``, ``int8`` or ``int8-dynamic``.
+        scheme: any that quantizes.
         signature: the signature to calibrate through.
-        calibration: one feed (input name -> array) a sample; for ``int8``.
+        calibration: one feed (input name -> array) a batch; for ``int8``.
+        method: how ranges are set of them; None: by the smallest and largest value.
+        keep_float: places, in the main graph, of the operators that are not quantized.
 
     Raises:
         ExportError: the scheme is not one of these, or an activation is not finite.
     """
-    manager = _recipe(scheme)
-    ranges = _ranges(content, manager, signature, calibration) if scheme.calibrated else None
-    quantized = quantizer.Quantizer(bytearray(content), manager.get_quantization_recipe()).quantize(
-        ranges, enable_progress_bar=False, enable_progress_report=False
-    )
-    return bytes(quantized.quantized_model)
+    return Quantizer(
+        content, scheme, signature=signature, calibration=calibration, method=method
+    ).quantize(keep_float)
+
+
+class Quantizer:
+    """Quantizes one float file, as often as needed, with ranges that are found once.
+
+    Args:
+        content: the float file.
+        scheme: any that quantizes.
+        signature: the signature to calibrate through.
+        calibration: one feed (input name -> array) a batch; for ``int8``.
+        method: how ranges are set of them; None: by the smallest and largest value.
+        float_operators: kinds of operators that are never quantized, as ai-edge-quantizer calls
+            them.
+
+    Raises:
+        ExportError: the scheme is not one of these, or an activation is not finite.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        scheme: Scheme,
+        *,
+        signature: str,
+        calibration: Sequence[Feed] = (),
+        method: CalibrationPlan | None = None,
+        float_operators: Sequence[str] = (),
+    ) -> None:
+        """Name the tensors apart, and find their ranges where the scheme needs them."""
+        self._content = _named_apart(content)
+        self._scheme = scheme
+        self._float_operators = tuple(float_operators)
+        self._ranges = None
+        if scheme.calibrated:
+            self._ranges = tensor_ranges(
+                self._content,
+                self._recipe(),
+                signature,
+                calibration,
+                method or CalibrationPlan(),
+            )
+
+    def quantize(self, keep_float: Collection[int] = ()) -> bytes:
+        """Return a quantized copy.
+
+        Args:
+            keep_float: places, in the main graph, of the operators that are not quantized.
+        """
+        manager = self._recipe()
+        _leave_out(manager, self._content, keep_float)
+        # It writes into the ranges that it is given.
+        ranges = copy.deepcopy(self._ranges)
+        found = quantizer.Quantizer(bytearray(self._content), manager.get_quantization_recipe())
+        done = found.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+        return bytes(done.quantized_model)
+
+    def _recipe(self) -> recipe_manager.RecipeManager:
+        manager = _recipe(self._scheme)
+        for name in self._float_operators:
+            manager.add_quantization_config(
+                _ALL, _Op(name), algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE
+            )
+        return manager
+
+
+def _named_apart(content: bytes) -> bytes:
+    """Return the file with a short name for every inner tensor, no two of them alike.
+
+    Ranges and recipes go by names, and the converter gives a constant the name of an output when
+    it feels like it.
+    """
+    model = read(content)
+    for number, graph in enumerate(model.subgraphs):
+        outer = {int(index) for index in (*graph.inputs, *graph.outputs)}
+        for index, tensor in enumerate(graph.tensors):
+            if index not in outer:
+                tensor.name = tensor_name(number, index)
+    return pack(model)
+
+
+def tensor_name(graph: int, index: int) -> bytes:
+    """Return what a tensor that is no input or output is called before and while quantized."""
+    return f"t{graph}.{index}".encode()
+
+
+def _leave_out(
+    manager: recipe_manager.RecipeManager, content: bytes, keep_float: Collection[int]
+) -> None:
+    """Take operators out of a recipe, by the names of what they give."""
+    if not keep_float:
+        return
+    model = tfl_flatbuffer_utils.read_model(content)
+    graph = model.subgraphs[0]
+    places: dict[Any, list[str]] = {}
+    for place in sorted(keep_float):
+        operator = graph.operators[place]
+        code = model.operatorCodes[operator.opcodeIndex].builtinCode
+        kind = tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME.get(code)
+        if kind is not None:  # what it does not know it does not quantize
+            scope = tfl_flatbuffer_utils.get_op_scope(operator, graph.tensors)
+            places.setdefault(kind, []).append(re.escape(scope))
+    for kind, scopes in places.items():
+        manager.add_quantization_config(
+            f"^(?:{'|'.join(scopes)})$",
+            kind,
+            algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
+        )
 
 
 def _recipe(scheme: Scheme) -> recipe_manager.RecipeManager:
@@ -66,6 +178,8 @@ def _recipe(scheme: Scheme) -> recipe_manager.RecipeManager:
             _Op.DEPTHWISE_CONV_2D,
             algorithm_key=algorithm_manager.AlgorithmName.NO_QUANTIZE,
         )
+    elif scheme == INT8_WEIGHT_ONLY:
+        manager.add_weight_only_config(_ALL, _Op.ALL_SUPPORTED, _BITS)
     elif scheme == FP16:
         manager.add_quantization_config(
             _ALL,
@@ -82,25 +196,3 @@ def _recipe(scheme: Scheme) -> recipe_manager.RecipeManager:
     else:
         raise ExportError(f"TFLite files cannot be quantized by the scheme {scheme.name!r}")
     return manager
-
-
-def _ranges(
-    content: bytes,
-    manager: recipe_manager.RecipeManager,
-    signature: str,
-    feeds: Sequence[dict[str, NDArray[Any]]],
-) -> dict[str, Any]:
-    """Run the samples through and return the smallest and largest value of every tensor.
-
-    AEQ's own default is a moving average of both, which clips whatever is rare.
-    """
-    found = calibrator.Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-    found.calibrate({signature: list(feeds)}, manager)
-    ranges: dict[str, Any] = found.get_model_qsvs()
-    for name, values in ranges.items():
-        if not all(np.isfinite(values[side]).all() for side in ("min", "max") if side in values):
-            raise ExportError(
-                f"calibration: the tensor {name!r} becomes NaN or infinite",
-                hint="The network overflows on the calibration samples; int8 cannot hold it.",
-            )
-    return ranges

@@ -38,3 +38,4 @@ INT8 = Scheme("int8", weights="int8", activations="int8", calibrated=True)
 INT8_DYNAMIC = Scheme(
     "int8-dynamic", weights="int8", activations="int8, ranges found while running"
 )
+INT8_WEIGHT_ONLY = Scheme("int8-weight-only", weights="int8", activations="float32")

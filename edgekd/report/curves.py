@@ -23,7 +23,7 @@ _PHASES = {
 
 #: What else may be between teacher and student, by the beginning of the phase, and its dashes in
 #: turn; the phase names the series.
-_BETWEEN = ("assistant ", "generation-", "direct")
+_BETWEEN = ("assistant ", "generation-", "direct", "qat")
 _DASHES = ([2, 2], [8, 3, 2, 3], [1, 4], [10, 4], [4, 2, 1, 2])
 
 

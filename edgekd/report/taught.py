@@ -8,7 +8,8 @@ from statistics import fmean
 from edgekd import format as fmt
 from edgekd.records import ModelFacts, RunManifest, Score
 from edgekd.report.blocks import Section, Table
-from edgekd.summary import BASELINE
+from edgekd.rundir import teacher_name
+from edgekd.summary import BASELINE, QAT
 
 #: A row: what it was, its model, what it heard, what it reached.
 _Row = tuple[str, ModelFacts | None, str, Sequence[Score]]
@@ -17,7 +18,7 @@ _Row = tuple[str, ModelFacts | None, str, Sequence[Score]]
 def section(manifest: RunManifest) -> Section | None:
     """Return a table of all networks of a run; None where there is but one teacher."""
     more = len(manifest.teachers) > 1 or manifest.peers or manifest.links
-    if not (more or manifest.compared_scores):
+    if not (more or manifest.compared_scores or manifest.qat_score):
         return None
     rows = [_cells(*row) for row in _rows(manifest)]
     head = ["network", "model", "parameters", "accuracy", "agreement", "seconds"]
@@ -47,8 +48,7 @@ def _rows(manifest: RunManifest) -> Iterator[_Row]:
     """Yield the networks, from the teachers to what the student is compared with."""
     for number, facts in enumerate(manifest.teachers):
         known = manifest.teacher_scores[number : number + 1]
-        name = "teacher" if number == 0 else f"teacher-{number + 1}"
-        yield name, facts, "", [score for score in known if score is not None]
+        yield teacher_name(number), facts, "", [score for score in known if score is not None]
     for number, facts in enumerate(manifest.peers):
         name = "peer" if len(manifest.peers) == 1 else f"peer-{number + 1}"
         yield name, facts, "each other", manifest.peer_scores[number : number + 1]
@@ -62,6 +62,8 @@ def _rows(manifest: RunManifest) -> Iterator[_Row]:
         yield BASELINE, student, "", manifest.baseline_scores
     for how, scores in manifest.compared_scores.items():
         yield f"student, {how}", student, "", scores
+    if manifest.qat_score is not None:
+        yield QAT, student, _students_teachers(manifest), [manifest.qat_score]
 
 
 def _students_teachers(manifest: RunManifest) -> str:

@@ -11,6 +11,12 @@ RUNTIMES = Table(
     "runtime",
     [
         Row(
+            "executorch",
+            "edgekd.runtimes.executorch:load",
+            "ExecuTorch programs with its Python runtime and XNNPACK kernels",
+            extra="executorch",
+        ),
+        Row(
             "keras",
             "edgekd.runtimes.keras:load",
             "Keras files with Keras on PyTorch, for teachers",

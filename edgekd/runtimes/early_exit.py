@@ -18,7 +18,7 @@ from edgekd.runtimes.session import Session
 
 Floats = NDArray[np.float32]
 
-_RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
+_RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime", "executorch": "executorch"}
 _LOGITS, _TRUNK = "logits", "trunk"
 
 #: Samples a call, where the file leaves the size of a batch free.

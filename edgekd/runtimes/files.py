@@ -9,7 +9,11 @@ from typing import BinaryIO
 from edgekd.errors import ModelFileError
 
 #: The suffixes that people use for each format.
-SUFFIXES = {"tflite": (".tflite", ".lite", ".litert"), "onnx": (".onnx",)}
+SUFFIXES = {
+    "tflite": (".tflite", ".lite", ".litert"),
+    "onnx": (".onnx",),
+    "executorch": (".pte",),
+}
 
 _EXPORT = "Export it first: edgekd export MODEL --target tflite"
 
@@ -27,18 +31,16 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (b"<", "an HTML or XML page (a failed download?)", "Download the file again."),
     (b"{", "JSON text", "Name the model file itself."),
 )
-_FOREIGN_AT_4: tuple[tuple[bytes, str], ...] = (
-    (b"ET12", "an ExecuTorch program"),
-    (b"ET13", "an ExecuTorch program"),
-)
-
 #: Fields of ONNX's ModelProto -> their wire type (0: number, 2: bytes). 7 is the graph.
 _ONNX_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 _ONNX_GRAPH = 7
 
+#: The length of an ExecuTorch program's header that also says how long its segments are.
+_HEADER_WITH_SIZE = 32
+
 
 def identify(path: str | Path) -> str:
-    """Return ``tflite`` or ``onnx``.
+    """Return ``tflite``, ``onnx`` or ``executorch``.
 
     Raises:
         ModelFileError: the file is missing, empty, damaged, of another format, or its suffix
@@ -53,7 +55,7 @@ def identify(path: str | Path) -> str:
     if size == 0:
         raise ModelFileError(f"{path} is empty", hint="Was the download or the copy cut short?")
     with path.open("rb") as file:
-        head = file.read(32)
+        head = file.read(40)
         found = _identify(path, head, file, size)
     for kind, suffixes in SUFFIXES.items():
         if path.suffix.lower() in suffixes and kind != found:
@@ -73,13 +75,35 @@ def _identify(path: Path, head: bytes, file: BinaryIO, size: int) -> str:
                 hint="Was the download or the copy cut short?",
             )
         return "tflite"
+    if head[4:8] == b"ET12":
+        if _end_of_program(head) > size:
+            raise ModelFileError(
+                f"{path} is a damaged ExecuTorch program: it ends too early",
+                hint="Was the download or the copy cut short?",
+            )
+        return "executorch"
     _refuse_foreign(path, head)
     if _is_onnx(path, file, size):
         return "onnx"
     raise ModelFileError(
-        f"{path} is neither a TFLite nor an ONNX file",
-        hint="Give a .tflite or .onnx file, or export a model: edgekd export",
+        f"{path} is neither a TFLite nor an ONNX file, nor an ExecuTorch program",
+        hint="Give a .tflite, .onnx or .pte file, or export a model: edgekd export",
     )
+
+
+def _end_of_program(head: bytes) -> int:
+    """Return where the last byte of an ExecuTorch program must stand, by its extended header.
+
+    The header follows the flatbuffer's identifier: ``eh00``, its own length, the sizes of the
+    flatbuffer, the start of the segments behind it, and, in newer files, their size.
+    """
+    if head[8:12] != b"eh00":
+        return int.from_bytes(head[:4], "little") + 4
+    length, program, start, segments = (
+        int.from_bytes(head[begin:end], "little")
+        for begin, end in ((12, 16), (16, 24), (24, 32), (32, 40))
+    )
+    return max(program, start + (segments if length >= _HEADER_WITH_SIZE else 0))
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:
@@ -90,9 +114,6 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
         raise ModelFileError(
             f"{path} holds safetensors weights, not a model file to run", hint=_EXPORT
         )
-    for magic, what in _FOREIGN_AT_4:
-        if head[4:8] == magic:
-            raise ModelFileError(f"{path} is {what}, which edgekd does not run")
     for magic, what, hint in _FOREIGN:
         if head.lstrip().startswith(magic) if magic in (b"<", b"{") else head.startswith(magic):
             raise ModelFileError(f"{path} is {what}", hint=hint)

@@ -13,7 +13,7 @@ from edgekd.storage import sha256_bytes, sha256_file
 TRANSFORMERS = "transformers"
 
 #: What `identify` says of a file -> the runtime that runs it.
-_RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime"}
+_RUNTIMES = {"tflite": "litert", "onnx": "onnxruntime", "executorch": "executorch"}
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".th", ".ckpt", ".bin")

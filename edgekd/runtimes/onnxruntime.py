@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
 
 from edgekd.errors import ModelFileError
+from edgekd.modelfile.integers import stated
 from edgekd.records import TensorSpec
 from edgekd.runtimes.session import Array, check_arrays, free_sizes
 
@@ -54,8 +55,9 @@ class OnnxRuntimeSession:
         self._path = path
         self._session = session
         self.runtime = f"onnxruntime {ort.__version__}"
-        self.inputs = tuple(_spec(node) for node in session.get_inputs())
-        self.outputs = tuple(_spec(node) for node in session.get_outputs())
+        metadata = session.get_modelmeta().custom_metadata_map
+        self.inputs = tuple(_spec(node, metadata) for node in session.get_inputs())
+        self.outputs = tuple(_spec(node, metadata) for node in session.get_outputs())
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Run one batch.
@@ -77,9 +79,16 @@ class OnnxRuntimeSession:
         return outputs
 
 
-def _spec(node: Any) -> TensorSpec:
+def _spec(node: Any, metadata: Mapping[str, str]) -> TensorSpec:
     kind = str(node.type).removeprefix("tensor(").removesuffix(")")
-    return TensorSpec(name=node.name, shape=free_sizes(node.shape), dtype=_DTYPES.get(kind, kind))
+    scale, zero_point = (stated(metadata, node.name) if "int" in kind else None) or (None, None)
+    return TensorSpec(
+        name=node.name,
+        shape=free_sizes(node.shape),
+        dtype=_DTYPES.get(kind, kind),
+        scale=scale,
+        zero_point=zero_point,
+    )
 
 
 def _message(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from torch import nn
 from edgekd.errors import ModelFileError
 from edgekd.models.build import build
 from edgekd.models.exits import add_exits
-from edgekd.models.weights import load_weights
+from edgekd.models.shrink import shrink
+from edgekd.models.weights import load_weights, read_state
 from edgekd.records import Network, TensorSpec
 from edgekd.rundir import Run
 from edgekd.runtimes.session import Array, check_arrays
+
+_RETURNED = "Return a tensor, or a tuple, dictionary or dataclass of tensors."
 
 
 def load(path: str | Path, *, threads: int = 1) -> TorchSession:
@@ -56,6 +60,8 @@ def restore(run: Run, weights: Path) -> nn.Module:
         input_shape=known.sample_shape,
         where=weights.stem,
     )
+    if known.pruned is not None:
+        shrink(model, read_state(weights))
     if known.exits is not None:
         add_exits(
             model,
@@ -135,23 +141,42 @@ def output_names(count: int) -> tuple[str, ...]:
 def flat_outputs(result: object) -> dict[str, torch.Tensor]:
     """Return what a network gave as named tensors.
 
-    A single tensor is ``output``; a tuple or list is ``output_0``, ``output_1``, ...; a
-    dictionary keeps its names, in alphabetical order.
+    A single tensor is ``output``; a tuple or list is ``output_0``, ``output_1``, ... A
+    dictionary, a named tuple or a dataclass keeps its names, in alphabetical order, without those
+    that are None; a tuple inside it becomes ``name_0``, ``name_1``, ...
 
     Raises:
         ModelFileError: something in it is not a tensor.
     """
     if isinstance(result, torch.Tensor):
         return {"output": result}
-    found: dict[str, object] | None = None
-    if isinstance(result, dict):
-        found = {str(name): result[name] for name in sorted(result)}
-    elif isinstance(result, tuple | list):
-        found = dict(zip(output_names(len(result)), result, strict=True))
-    tensors = {n: v for n, v in (found or {}).items() if isinstance(v, torch.Tensor)}
-    if not tensors or len(tensors) != len(found or {}):
+    tensors: dict[str, torch.Tensor] = {}
+    for name, value in _named(result).items():
+        several = list(value) if isinstance(value, tuple | list) else [value]
+        for index, one in enumerate(several):
+            if not isinstance(one, torch.Tensor):
+                raise ModelFileError(
+                    f"the network gives {type(one).__name__} as {name!r}, not a tensor",
+                    hint=_RETURNED,
+                )
+            tensors[name if several[0] is value else f"{name}_{index}"] = one
+    if not tensors:
         raise ModelFileError(
-            f"the network gives {type(result).__name__}, not tensors",
-            hint="Return a tensor, a tuple of tensors, or a dictionary of tensors.",
+            f"the network gives {type(result).__name__}, not tensors", hint=_RETURNED
         )
     return tensors
+
+
+def _named(result: object) -> dict[str, object]:
+    """Return the parts of what a network gave, by name."""
+    if dataclasses.is_dataclass(result) and not isinstance(result, dict):
+        found = {one.name: getattr(result, one.name) for one in dataclasses.fields(result)}
+    elif isinstance(result, dict):  # transformers' outputs are dataclasses too
+        found = {str(name): value for name, value in result.items()}
+    elif isinstance(result, tuple) and hasattr(result, "_asdict"):
+        found = dict(result._asdict())
+    elif isinstance(result, tuple | list):
+        return dict(zip(output_names(len(result)), result, strict=True))
+    else:
+        return {}
+    return {name: found[name] for name in sorted(found) if found[name] is not None}

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from edgekd.export import TARGETS
-from edgekd.export.prepare import prepare
 from edgekd.quantize.schemes import INT8, NONE
+from tests.export.making import make, prepared_with
 
 
 def make_teacher(num_classes: int, input_shape: tuple[int, ...], channels: int = 16) -> nn.Module:
@@ -79,11 +78,5 @@ def as_file(
         int8: quantize it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    exported = TARGETS.resolve(target)().export(
-        prepare(model, samples[:2]),
-        scheme=INT8 if int8 else NONE,
-        calibration=samples if int8 else None,
-        directory=folder,
-    )
-    path: Path = exported.path
-    return path
+    scheme, calibration = (INT8, samples) if int8 else (NONE, None)
+    return make(target, prepared_with(model, samples), folder, scheme, calibration).path

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from tests.distill.test_processes import TOLERANCE, curve, run
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_at_twice_the_batch(tmp_path: Path, tiny: dict[str, Any]) -> None:
     """Everybody hears the whole batch: a short last one of 44 samples is shared as 22 and 22."""
     tiny["teacher"] = [{"follows": "student", "decay": 0.9, "view": "other"}]

@@ -55,7 +55,7 @@ LOSSES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("losses", LOSSES)
+@pytest.mark.parametrize("losses", ["kd", pytest.param([*LOSSES][1], marks=pytest.mark.slow)])
 def test_two_processes_are_one_at_twice_the_batch(
     tmp_path: Path, tiny: dict[str, Any], losses: str
 ) -> None:

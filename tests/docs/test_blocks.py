@@ -31,6 +31,7 @@ VERBS = {
     "benchmark": "edgekd.bench.stage:benchmark",
     "evaluate": "edgekd.evaluate.stage:evaluate",
     "evaluate_corruptions": "edgekd.evaluate.robustness:evaluate_corruptions",
+    "inspect": "edgekd.inspect.stage:inspect",
     "check": "edgekd.check.stage:check",
     "report": "edgekd.report.stage:report",
 }
@@ -72,7 +73,7 @@ def test_toml_is_what_it_says(block: Block, folder: Path) -> None:
         Recipe.from_dict(raw)
     elif "transport" in raw:
         Device.model_validate({"name": "x", **raw})
-    elif set(raw) <= {"data", "teacher", "ensemble", "loss", "train"}:
+    elif set(raw) <= {"data", "teacher", "ensemble", "loss", "train", "quantize", "export"}:
         Recipe.from_dict({**TINY, **raw})
     else:
         assert Budget.load(path).limits
@@ -177,18 +178,31 @@ def test_the_runtime_of_the_guide_runs(folder: Path) -> None:
 
 def test_the_target_of_the_guide_makes_a_file(folder: Path) -> None:
     import numpy as np
+    import torch
     from torch import nn
 
+    from edgekd.errors import ExportError
+    from edgekd.export.plan import Plan
+    from edgekd.export.ports import INPUT
     from edgekd.export.prepare import prepare
-    from edgekd.quantize.schemes import NONE
+    from edgekd.export.surface import surface
+    from edgekd.quantize.schemes import INT8, NONE
 
     block = block_of("adding-a-target.md", "my_target.py")
     write_files(block.page, folder)
     exporter = module_of(block).ProgramExporter()
-    exporter.require(NONE)
-    prepared = prepare(nn.Linear(4, 2), np.zeros((2, 4), np.float32))
-    made = exporter.export(prepared, scheme=NONE, calibration=None, directory=folder)
-    assert made.path.stat().st_size > 0
+    plan = Plan("program", NONE)
+    exporter.require(plan)
+    with pytest.raises(ExportError, match="program"):
+        exporter.require(Plan("program", INT8))
+    prepared = prepare(nn.Linear(4, 2), {INPUT: np.zeros((2, 4), np.float32)})
+    shown = surface(prepared, layout=exporter.image_layout, batch=exporter.batch)
+    made = exporter.export(shown, plan, calibration=None, directory=folder)
+    program = torch.export.load(made.path).module()
+    x = torch.ones(1, 4)
+    (expected,) = prepared.model(x).values()
+    (found,) = program(x).values()
+    assert torch.allclose(found, expected)
 
 
 def test_the_data_function_of_the_guide_trains(

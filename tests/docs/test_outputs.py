@@ -65,6 +65,7 @@ def test_every_command_and_every_record_of_a_session(
         "evaluate": ["evaluate"],
         "evaluate-corruptions": ["evaluate", "--corruptions", "--severity", "1"],
         "exits": ["exits"],
+        "inspect": ["inspect", "runs/latest/artifacts/onnx-fp32"],
         "check": ["check"],
         "report": ["report"],
         "layers": ["layers", "tiny.toml"],
@@ -77,6 +78,8 @@ def test_every_command_and_every_record_of_a_session(
     for name, arguments in session.items():
         schema(name).validate(output(arguments, capsys))
     schema("devices").validate(output(["devices", "show", "cpu"], capsys))
+    asked = ["export", "--sensitivity", "--target", "onnx", "--quantize", "int8"]
+    schema("record-sensitivity").validate(output(asked, capsys))
     error = output(["distill", "digitz"], capsys, code=2)
     schema("error").validate(error)
     assert error["exit_code"] == 2 and error["faults"]
@@ -90,6 +93,7 @@ def test_every_command_and_every_record_of_a_session(
         "record-evaluation": list(run.glob("evaluations/*.json")),
         "record-exits": list(run.glob("exits/*.json")),
         "record-robustness": list(run.glob("robustness/*.json")),
+        "record-sensitivity": list(run.glob("artifacts/*.sensitivity.json")),
     }
     assert set(records) == set(RECORDS)
     for name, files in records.items():

@@ -12,6 +12,7 @@ from torch import nn
 from edgekd import provenance
 from edgekd.data.load import load_dataset
 from edgekd.data.split import Dataset
+from edgekd.distill.layout import channels_first
 from edgekd.models.build import build
 from edgekd.models.weights import save_weights
 from edgekd.recipe import Recipe
@@ -47,11 +48,12 @@ def student(recipe: Recipe, dataset: Dataset) -> nn.Module:
     y = torch.from_numpy(dataset.splits["train"].targets)
     optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
     model.train()
-    for _ in range(8):
-        for batch in torch.randperm(len(x)).split(64):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
-            optimizer.step()
+    with channels_first([model]):
+        for _ in range(8):
+            for batch in torch.randperm(len(x)).split(64):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+                optimizer.step()
     return model
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgekd.errors import ModelFileError
-from edgekd.export.parity import HeldOut, Limits, compare
+from edgekd.export.parity import PROBED, Comparison, HeldOut, Limits
+from edgekd.export.parity import judge as judge_all
 from edgekd.quantize.schemes import INT8, NONE, Scheme
 from edgekd.records import Parity
 
@@ -20,7 +21,7 @@ N, C = 200, 5
 def held_out() -> HeldOut:
     inputs = np.random.default_rng(0).standard_normal((N, 3)).astype(np.float32)
     targets = np.arange(N, dtype=np.int64) % C
-    return HeldOut(inputs, tuple(f"s{i}" for i in range(N)), targets, "validation")
+    return HeldOut({"input": inputs}, tuple(f"s{i}" for i in range(N)), targets, "validation")
 
 
 @pytest.fixture
@@ -37,23 +38,18 @@ def judge(
     file: Array,
     scheme: Scheme = NONE,
     limits: Limits | None = None,
-    fixed_batch: int | None = None,
+    sizes: tuple[int, ...] = PROBED,
 ) -> Parity:
-    """Let a file that gives ``file`` be compared; it finds a sample by its input."""
-    where = {row.tobytes(): index for index, row in enumerate(held_out.inputs)}
-
-    def run(samples: Array, batch: int) -> list[Array]:
-        return [file[[where[row.tobytes()] for row in samples]]]
-
-    return compare(
-        [model],
-        run,
+    """Let a file that gives ``file`` be compared, on the first samples in other batch sizes."""
+    whole = Comparison([model], [file], min(32, len(model)))
+    few = [Comparison([model[: 3 * n]], [file[: 3 * n]], n) for n in sizes]
+    return judge_all(
+        [whole, *few],
         held_out,
         names=["logits"],
         scheme=scheme,
         limits=limits or Limits(),
         runtime="made up 1.0",
-        fixed_batch=fixed_batch,
     )
 
 
@@ -64,7 +60,7 @@ def test_equal_outputs_pass(held_out: HeldOut, logits: Array) -> None:
     assert parity.snr_db is None
     assert (parity.agreement, parity.accuracy_model, parity.accuracy_file) == (1.0, 1.0, 1.0)
     assert parity.batch_sizes == (1, 7, 32)
-    assert judge(held_out, logits, logits, fixed_batch=1).batch_sizes == (1,)
+    assert judge(held_out, logits, logits, sizes=()).batch_sizes == (32,)
 
 
 def test_the_worst_sample_is_named(held_out: HeldOut, logits: Array) -> None:
@@ -123,7 +119,9 @@ def test_a_drop_of_accuracy(held_out: HeldOut, logits: Array, flipped: int, pass
 def test_one_sample_may_always_differ() -> None:
     # Of 20 samples one is 5 points: a limit of 1 point would forbid any difference.
     inputs = np.arange(20, dtype=np.float32)[:, None]
-    held_out = HeldOut(inputs, tuple(map(str, range(20))), np.zeros(20, np.int64), "validation")
+    held_out = HeldOut(
+        {"input": inputs}, tuple(map(str, range(20))), np.zeros(20, np.int64), "validation"
+    )
     model = np.tile(np.array([[4, 0, 0]], np.float32), (20, 1))
     file = model.copy()
     file[0] = [3.9, 4.0, 0]
@@ -167,23 +165,20 @@ def test_silence_with_noise_on_it_fails(held_out: HeldOut, logits: Array) -> Non
     assert parity.snr_db is not None and math.isfinite(parity.snr_db)
 
 
-def test_a_batch_size_that_computes_something_else_fails(held_out: HeldOut, logits: Array) -> None:
-    where = {row.tobytes(): index for index, row in enumerate(held_out.inputs)}
-
-    def run(samples: Array, batch: int) -> list[Array]:
-        found = logits[[where[row.tobytes()] for row in samples]]
-        return [found + (0.5 if batch == 7 else 0.0)]
-
-    parity = compare(
-        [logits],
-        run,
+def test_a_batch_size_or_length_that_computes_something_else_fails(
+    held_out: HeldOut, logits: Array
+) -> None:
+    whole, few = Comparison([logits], [logits], 32), logits[:21]
+    odd = Comparison([few], [few + np.float32(0.5)], 7, length=5)
+    parity = judge_all(
+        [whole, odd],
         held_out,
         names=["logits"],
         scheme=NONE,
         limits=Limits(),
         runtime="made up 1.0",
-        fixed_batch=None,
     )
+    assert (parity.batch_sizes, parity.lengths) == ((7, 32), (5,))
     assert not parity.passed
     assert parity.max_abs_error == pytest.approx(0.5)
 

@@ -10,7 +10,8 @@ from torch import nn
 from edgekd.errors import ExportError
 from edgekd.export.prepare import prepare
 
-EXAMPLE = np.ones((2, 4), np.float32)
+X = np.ones((2, 4), np.float32)
+EXAMPLE = {"input": X}
 
 
 def test_the_original_keeps_mode_hooks_gradients_and_statistics() -> None:
@@ -38,14 +39,14 @@ def test_predictions_are_those_of_eval_mode() -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.9))
     x = np.random.default_rng(0).standard_normal((70, 4), dtype=np.float32)
     weight, bias = (p.detach().numpy() for p in model[0].parameters())
-    (y,) = prepare(model, EXAMPLE).predict(x)
+    (y,) = prepare(model, EXAMPLE).predict({"input": x})
     assert np.allclose(y, x @ weight.T + bias, atol=1e-6)
 
 
 def test_weights_computed_in_hooks_of_torch_itself_stay() -> None:
     model = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
     with torch.no_grad():
-        expected = model(torch.from_numpy(EXAMPLE)).numpy()
+        expected = model(torch.from_numpy(X)).numpy()
     assert np.allclose(prepare(model, EXAMPLE).predict(EXAMPLE)[0], expected, atol=1e-6)
 
 

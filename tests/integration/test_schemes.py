@@ -36,6 +36,7 @@ SCHEMES: dict[str, tuple[str, ...]] = {
     "low-resolution": ("teacher.0.train.epochs=2",),
     "mean-teacher": (),
     "mutual": (),
+    "qat": ("teacher.0.train.epochs=2", "quantize.epochs=2"),
     "stages": (
         "teacher.0.train.epochs=2",
         "stage.0.epochs=1",

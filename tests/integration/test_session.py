@@ -87,10 +87,11 @@ class Session:
         return said
 
 
+@pytest.mark.slow
 def test_digits_from_teacher_to_report(tmp_path: Path) -> None:
     """The built-in recipe, shortened: every command, and every hash from file to recipe."""
     edgekd = Session(tmp_path)
-    short = ["train.epochs=4", "train.seeds=[0]", "train.baseline=false", "data.split.train=400"]
+    short = ["train.epochs=4", "train.seeds=[0]", "train.baseline=false", "data.split.train=800"]
     overrides = [part for key in short for part in ("--set", key)]
     run = edgekd.json("distill", *overrides)
     folder = tmp_path / run["run"]
@@ -149,6 +150,7 @@ def budget(folder: Path, **limits: float) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_fashion_mnist_by_a_users_recipe(tmp_path: Path, data_root: Path) -> None:
     """All four commands on IDX files, with nothing but a TOML file."""
     edgekd = Session(tmp_path, EDGEKD_DATA=str(data_root))

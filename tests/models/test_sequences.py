@@ -91,18 +91,17 @@ def test_files_for_the_device_agree(
 ) -> None:
     pytest.importorskip("litert_torch" if target == "tflite" else "onnxscript")
     from edgekd.export import TARGETS
-    from edgekd.export.prepare import prepare
-    from edgekd.quantize.schemes import NONE
     from edgekd.runtimes import RUNTIMES
+    from tests.export.making import make, prepared_with
 
     x = np.random.default_rng(0).normal(size=(3, *IMAGE)).astype(np.float32)
     exporter = TARGETS.resolve(target)()
-    prepared = prepare(network(name, **options), x[:2])
-    exporter.export(prepared, scheme=NONE, calibration=None, directory=tmp_path)
+    prepared = prepared_with(network(name, **options), x)
+    make(target, prepared, tmp_path)
     session = RUNTIMES.resolve(exporter.runtime)(tmp_path / f"model.{target}")
     given = x.transpose(0, 2, 3, 1) if target == "tflite" else x
     found = np.concatenate([session.run([sample[None]])[0] for sample in given])
-    np.testing.assert_allclose(found, prepared.predict(x)[0], atol=1e-5)
+    np.testing.assert_allclose(found, prepared.predict({"input": x})[0], atol=1e-5)
 
 
 def test_waveforms_are_convolved_along_time() -> None:

@@ -20,7 +20,13 @@ def test_only_int8_is_calibrated_and_only_none_is_exact() -> None:
     schemes = [SCHEMES.resolve(name) for name in SCHEMES.names]
     assert {s.name for s in schemes if s.calibrated} == {"int8"}
     assert {s.name for s in schemes if not s.lossy} == {"none"}
-    assert {s.suffix for s in schemes} == {"fp32", "fp16", "int8", "int8-dynamic"}
+    assert {s.suffix for s in schemes} == {
+        "fp32",
+        "fp16",
+        "int8",
+        "int8-dynamic",
+        "int8-weight-only",
+    }
 
 
 def test_a_wrong_name_gets_the_closest() -> None:

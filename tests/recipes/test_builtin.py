@@ -66,6 +66,7 @@ def short(name: str) -> list[str]:
     # What teaches must be better than chance, or the doctor refuses it.
     found += [f"assistant.{n}.train.epochs=6" for n in range(len(recipe.assistant))]
     found += ["train.epochs=6"] if recipe.student.generations > 1 else []
+    found += ["quantize.epochs=2"] if recipe.quantize is not None else []
     if recipe.synthesis is not None:
         found += ["synthesis.samples=100", "synthesis.batch_size=50", "synthesis.steps=20"]
     return [*found, *(f"stage.{n}.epochs=2" for n in range(len(recipe.stage)))]

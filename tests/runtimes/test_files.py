@@ -67,7 +67,7 @@ def test_any_suffix_that_names_no_format_will_do(onnx_file: Path, tmp_path: Path
         (b"<!DOCTYPE html><html></html>", "HTML"),
         (b"\n\n <html></html>", "HTML"),
         (b'{"a": 1}', "JSON"),
-        (b"\x10\x00\x00\x00ET12" + bytes(40), "ExecuTorch"),
+        (b"\xff\x00\x00\x00ET12" + bytes(40), "damaged ExecuTorch program"),
         (b"\x00\x01\x00\x00TFL3" + bytes(20), "ends too early"),
         (b"hello world, this is text", "neither a TFLite nor an ONNX"),
         (bytes(100), "neither a TFLite nor an ONNX"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -33,13 +35,32 @@ def test_it_runs_in_eval_and_leaves_the_number_of_threads() -> None:
     assert torch.get_num_threads() == before
 
 
+@dataclass
+class Several:
+    scores: torch.Tensor
+    boxes: torch.Tensor
+    anchors: torch.Tensor | None = None
+
+
+class Pair(NamedTuple):
+    first: torch.Tensor
+    second: torch.Tensor | None
+
+
 def test_outputs_get_names() -> None:
     one, two = torch.ones(1), torch.zeros(1)
     assert list(flat_outputs(one)) == ["output"]
     assert list(flat_outputs((one, two))) == ["output_0", "output_1"]
     assert list(flat_outputs({"z": one, "a": two})) == ["a", "z"]
-    with pytest.raises(ModelFileError, match="not tensors"):
+    found = flat_outputs(Several(scores=two, boxes=one))
+    assert list(found) == ["boxes", "scores"]
+    assert found["scores"] is two
+    assert list(flat_outputs(Pair(one, None))) == ["first"]
+    assert list(flat_outputs({"states": (one, two), "loss": None})) == ["states_0", "states_1"]
+    with pytest.raises(ModelFileError, match="gives str as 'output_1', not a tensor"):
         flat_outputs([one, "text"])
+    with pytest.raises(ModelFileError, match="gives NoneType, not tensors"):
+        flat_outputs(None)
 
 
 def test_weights_alone_are_no_model(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What an export costs beside the bare converter: ``python benchmarks/export.py``."""

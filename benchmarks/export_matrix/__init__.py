@@ -1,0 +1,1 @@
+"""Every kind of network through every target and scheme: ``python -m benchmarks.export_matrix``."""

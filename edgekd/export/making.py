@@ -1,0 +1,145 @@
+"""One file: made, marked, proved, and described."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgekd import provenance
+from edgekd.export.exporter import Exported, Exporter
+from edgekd.export.marked import facts_of, finish
+from edgekd.export.parity import Limits
+from edgekd.export.plan import Plan
+from edgekd.export.ports import Arrays
+from edgekd.export.prepare import Prepared, count, prepare
+from edgekd.export.proof import Proof, prove
+from edgekd.export.qat import trained_for_int8
+from edgekd.export.rewriting import written
+from edgekd.export.source import Source
+from edgekd.export.surface import Surface, surface
+from edgekd.quantize.schemes import INT8
+from edgekd.records import ArtifactManifest, Calibration
+from edgekd.rundir import file_record
+
+#: Whose versions a manifest tells, where they are installed.
+_PACKAGES = (
+    "torch",
+    "litert-torch",
+    "litert-converter",
+    "ai-edge-quantizer",
+    "ai-edge-litert",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "executorch",
+    "tensorflow",
+    "keras",
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to make a file of, and how.
+
+    Attributes:
+        source: the network.
+        plan: how the file is to be made.
+        exporter: what makes it.
+        name: what the artifact is called.
+        limits: what is still taken for equal.
+        held_out: the most samples to compare on.
+        seed: decides which samples are used.
+    """
+
+    source: Source
+    plan: Plan
+    exporter: Exporter
+    name: str
+    limits: Limits
+    held_out: int
+    seed: int
+
+
+def make(task: Task, folder: Path) -> tuple[Path, ArtifactManifest]:
+    """Make a file, and say in its manifest whether it does what the network does.
+
+    Args:
+        task: what to make.
+        folder: where to write.
+
+    Raises:
+        EdgekdError: it cannot be made, or does not run.
+    """
+    started = time.perf_counter()
+    source, plan = trained_for_int8(task.source, task.plan, task.seed)
+    if plan.embed_preprocess:
+        source = source.embed_preprocess(uint8=plan.io == "uint8" and plan.scheme != INT8)
+    ranges, record = None, None
+    if plan.scheme.calibrated:
+        ranges, record = source.calibration(plan.calibration, task.seed)
+    compared = source.held_out(task.held_out, task.seed)
+    prepared = prepare(source.model, _example(compared.inputs))
+    shown = _surface(written(prepared, plan.scheme), task.exporter, plan)
+    plan = replace(plan, facts=facts_of(source, plan, record))
+    exported = task.exporter.export(shown, plan, calibration=ranges, directory=folder)
+    exported = finish(exported, shown, plan)
+    if source.reference is not None:
+        prepared = prepare(source.reference, _example(compared.inputs))
+    proof = prove(
+        exported, task.exporter.runtime, prepared, shown, compared, plan.scheme, task.limits
+    )
+    seconds = time.perf_counter() - started
+    return exported.path, _manifest(task, source, exported, proof, record, seconds)
+
+
+def _manifest(
+    task: Task,
+    source: Source,
+    exported: Exported,
+    proof: Proof,
+    record: Calibration | None,
+    seconds: float,
+) -> ArtifactManifest:
+    plan = task.plan
+    return ArtifactManifest(
+        name=task.name,
+        target=plan.target,
+        quantize=plan.scheme.name,
+        profile=plan.profile.name,
+        io=plan.io,
+        embed_preprocess=plan.embed_preprocess,
+        keep_float=plan.keep_float,
+        exit=source.exit,
+        segment=source.segment,
+        file=exported.path.name,
+        inputs=proof.inputs,
+        outputs=proof.outputs,
+        preprocess=source.preprocess,
+        classes=source.classes,
+        model=source.facts(),
+        calibration=record,
+        parity=proof.parity,
+        notes=(*exported.notes, *proof.notes),
+        parents=source.parents,
+        files={exported.path.name: file_record(exported.path)},
+        provenance=provenance.collect(seed=task.seed, packages=_PACKAGES, wall_seconds=seconds),
+    )
+
+
+def _example(samples: Arrays) -> Arrays:
+    """Return two samples; a split of one gives it twice."""
+    rows = np.resize(np.arange(count(samples)), 2)
+    return {name: values[rows] for name, values in samples.items()}
+
+
+def _surface(prepared: Prepared, exporter: Exporter, plan: Plan) -> Surface:
+    batch = exporter.batch if plan.batch is None else plan.batch or None
+    return surface(
+        prepared,
+        layout=plan.layout or exporter.image_layout,
+        batch=batch,
+        free_axis=plan.free_axis,
+    )
