@@ -20,7 +20,7 @@ from edgekd.errors import ModelFileError
 from edgekd.modelfile.executorch import DTYPES
 from edgekd.modelfile.metadata import KEY, parsed
 from edgekd.records import TensorSpec
-from edgekd.runtimes.session import Array, check_arrays
+from edgekd.runtimes.session import Array, check_arrays, piecewise
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it calls its own bindings experimental
@@ -90,7 +90,7 @@ class ExecuTorchSession:
         try:
             if self._fits(arrays):
                 return self._execute(arrays)
-            return self._piecewise(arrays)
+            return piecewise(arrays, set(self._largest), self._execute)
         except (RuntimeError, ValueError) as error:
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise ModelFileError(
@@ -110,21 +110,6 @@ class ExecuTorchSession:
     def _execute(self, arrays: Sequence[Array]) -> list[Array]:
         tensors = [torch.from_numpy(np.require(array, requirements=("C", "W"))) for array in arrays]
         return [np.asarray(tensor) for tensor in self._method.execute(tensors)]
-
-    def _piecewise(self, arrays: Sequence[Array]) -> list[Array]:
-        """Run pieces of the program's own batch size; the last one is filled up and cut."""
-        sizes, given = set(self._largest), {len(array) for array in arrays}
-        if len(sizes) != 1 or len(given) != 1:
-            raise ValueError("the inputs have batches of different sizes")
-        size, total = int(sizes.pop() or 1), given.pop()
-        pieces = []
-        for start in range(0, total, size):
-            wanted = np.minimum(np.arange(start, start + size), total - 1)
-            pieces.append(self._execute([array[wanted] for array in arrays]))
-        outputs = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
-        if any(len(output) != len(pieces) * size for output in outputs):
-            raise ValueError("an output has no batch axis")
-        return [output[:total] for output in outputs]
 
 
 def _specs(side: str, count: int, meta: Callable[[int], Any], path: Path) -> tuple[TensorSpec, ...]:

@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgekd.errors import ModelFileError
 from edgekd.records import TensorSpec
-from edgekd.runtimes.session import Array, check_arrays, free_sizes
+from edgekd.runtimes.session import Array, check_arrays, free_sizes, piecewise
 
 
 def load(path: str | Path, *, threads: int = 1) -> LiteRTSession:
@@ -71,7 +71,7 @@ class LiteRTSession:
         try:
             if self._is_free or self._fits(arrays):
                 return self._invoke(arrays)
-            return self._piecewise(arrays)
+            return piecewise(arrays, {spec.shape[0] for spec in self.inputs}, self._invoke)
         except (ValueError, RuntimeError) as error:
             # A failed resize leaves the interpreter unusable until the next allocation.
             self._shapes = []
@@ -95,22 +95,6 @@ class LiteRTSession:
             self._interpreter.set_tensor(index, array)
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._outputs]
-
-    def _piecewise(self, arrays: Sequence[Array]) -> list[Array]:
-        """Run pieces of the file's own batch size; the last one is filled up and cut."""
-        sizes = {spec.shape[0] for spec in self.inputs}
-        given = {len(array) for array in arrays}
-        if len(sizes) != 1 or len(given) != 1:
-            raise ValueError("the inputs have batches of different sizes")
-        size, total = int(sizes.pop() or 1), given.pop()
-        pieces = []
-        for start in range(0, total, size):
-            wanted = np.minimum(np.arange(start, start + size), total - 1)
-            pieces.append(self._invoke([array[wanted] for array in arrays]))
-        outputs = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
-        if any(len(output) != len(pieces) * size for output in outputs):
-            raise ValueError("an output has no batch axis")
-        return [output[:total] for output in outputs]
 
 
 def _signature_names(interpreter: Interpreter) -> tuple[dict[int, str], dict[int, str]]:

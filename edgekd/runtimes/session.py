@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,3 +69,32 @@ def free_sizes(shape: Sequence[Any]) -> tuple[int | None, ...]:
     return tuple(
         int(size) if isinstance(size, int | np.integer) and size > 0 else None for size in shape
     )
+
+
+def piecewise(
+    arrays: Sequence[Array],
+    sizes: set[int | None],
+    run: Callable[[Sequence[Array]], list[Array]],
+) -> list[Array]:
+    """Run pieces of a file's own batch size; the last one is filled up and cut.
+
+    Args:
+        arrays: one array an input, of any number of samples.
+        sizes: the batch sizes of the inputs; None counts as 1.
+        run: runs one batch of that size.
+
+    Raises:
+        ValueError: the inputs differ in their batches, or an output has none.
+    """
+    sizes, given = set(sizes), {len(array) for array in arrays}
+    if len(sizes) != 1 or len(given) != 1:
+        raise ValueError("the inputs have batches of different sizes")
+    size, total = int(sizes.pop() or 1), given.pop()
+    pieces = []
+    for start in range(0, total, size):
+        wanted = np.minimum(np.arange(start, start + size), total - 1)
+        pieces.append(run([array[wanted] for array in arrays]))
+    outputs = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+    if any(len(output) != len(pieces) * size for output in outputs):
+        raise ValueError("an output has no batch axis")
+    return [output[:total] for output in outputs]
