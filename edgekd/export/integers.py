@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from edgekd.errors import ExportError
+from edgekd.export.plan import Plan
+from edgekd.quantize.schemes import INT8
 
 _MOST = 6
 
@@ -53,3 +55,17 @@ def _some(layers: set[str]) -> str:
     named = sorted(layers)
     more = len(named) - _MOST
     return ", ".join(named[:_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def int8_notes(content: bytes, plan: Plan) -> tuple[str, ...]:
+    """Say whether everything in an int8 TFLite file computes in integers, or what does not."""
+    if plan.scheme != INT8:
+        return ()
+    from edgekd.quantize.flatbuffer import float_operators
+
+    names, total = float_operators(content)
+    if not names:
+        io = plan.io or "int8"
+        return (f"every operator computes in 8-bit integers; input and output are {io}",)
+    counted = ", ".join(f"{count} {name}" for name, count in sorted(Counter(names).items()))
+    return (f"{len(names)} of {total} operators stay in float32: {counted}",)

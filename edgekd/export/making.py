@@ -11,7 +11,7 @@ import numpy as np
 from edgekd import provenance
 from edgekd.export.exporter import Exported, Exporter
 from edgekd.export.marked import facts_of, finish
-from edgekd.export.parity import Limits
+from edgekd.export.parity import HeldOut, Limits
 from edgekd.export.plan import Plan
 from edgekd.export.ports import Arrays
 from edgekd.export.prepare import Prepared, count, prepare
@@ -63,6 +63,47 @@ class Task:
     seed: int
 
 
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """All that a converter needs, and the samples that its file is held against.
+
+    Attributes:
+        source: the network as it is converted.
+        plan: how, with the ranges that training for int8 has learned.
+        prepared: the network's copy.
+        surface: the network as the file is to show it.
+        held_out: samples to compare on.
+        ranges: samples that set int8 ranges, for schemes that need them.
+        record: which these are.
+    """
+
+    source: Source
+    plan: Plan
+    prepared: Prepared
+    surface: Surface
+    held_out: HeldOut
+    ranges: Arrays | None
+    record: Calibration | None
+
+
+def ready(task: Task) -> Ready:
+    """Load the samples and prepare the network.
+
+    Raises:
+        EdgekdError: the data cannot be used, or the network fails on it.
+    """
+    source, plan = trained_for_int8(task.source, task.plan, task.seed)
+    if plan.embed_preprocess:
+        source = source.embed_preprocess(uint8=plan.io == "uint8" and plan.scheme != INT8)
+    ranges, record = None, None
+    if plan.scheme.calibrated:
+        ranges, record = source.calibration(plan.calibration, task.seed)
+    held_out = source.held_out(task.held_out, task.seed)
+    prepared = prepare(source.model, _example(held_out.inputs))
+    shown = _surface(written(prepared, plan.scheme), task.exporter, plan)
+    return Ready(source, plan, prepared, shown, held_out, ranges, record)
+
+
 def make(task: Task, folder: Path) -> tuple[Path, ArtifactManifest]:
     """Make a file, and say in its manifest whether it does what the network does.
 
@@ -74,17 +115,10 @@ def make(task: Task, folder: Path) -> tuple[Path, ArtifactManifest]:
         EdgekdError: it cannot be made, or does not run.
     """
     started = time.perf_counter()
-    source, plan = trained_for_int8(task.source, task.plan, task.seed)
-    if plan.embed_preprocess:
-        source = source.embed_preprocess(uint8=plan.io == "uint8" and plan.scheme != INT8)
-    ranges, record = None, None
-    if plan.scheme.calibrated:
-        ranges, record = source.calibration(plan.calibration, task.seed)
-    compared = source.held_out(task.held_out, task.seed)
-    prepared = prepare(source.model, _example(compared.inputs))
-    shown = _surface(written(prepared, plan.scheme), task.exporter, plan)
-    plan = replace(plan, facts=facts_of(source, plan, record))
-    exported = task.exporter.export(shown, plan, calibration=ranges, directory=folder)
+    found = ready(task)
+    source, shown, compared, prepared = found.source, found.surface, found.held_out, found.prepared
+    plan = replace(found.plan, facts=facts_of(source, found.plan, found.record))
+    exported = task.exporter.export(shown, plan, calibration=found.ranges, directory=folder)
     exported = finish(exported, shown, plan)
     if source.reference is not None:
         prepared = prepare(source.reference, _example(compared.inputs))
@@ -92,7 +126,7 @@ def make(task: Task, folder: Path) -> tuple[Path, ArtifactManifest]:
         exported, task.exporter.runtime, prepared, shown, compared, plan.scheme, task.limits
     )
     seconds = time.perf_counter() - started
-    return exported.path, _manifest(task, source, exported, proof, record, seconds)
+    return exported.path, _manifest(task, source, exported, proof, found.record, seconds)
 
 
 def _manifest(

@@ -77,9 +77,10 @@ def prove(
     try:
         found = run_fresh(exported.path, runtime, asked, surface.layouts, exported.floats)
         _check_outputs(found.outputs, prepared.outputs)
+        whole = prepared.predict(held_out.inputs)
         comparisons = [
             Comparison(
-                reference=prepared.predict(trial.samples),
+                reference=_reference(prepared, whole, trial),
                 outputs=[answer[name] for name in prepared.outputs],
                 batch=trial.batch,
                 length=trial.length,
@@ -121,6 +122,15 @@ def _trials(held_out: HeldOut, surface: Surface) -> list[_Trial]:
             }
             trials.append(_Trial(few, surface.batch or min(BATCH, count(few)), length))
     return trials
+
+
+def _reference(
+    prepared: Prepared, whole: Sequence[NDArray[Any]], trial: _Trial
+) -> list[NDArray[Any]]:
+    """Return the network's outputs for a trial: of its own lengths, or the first few of all."""
+    if trial.length is not None:
+        return prepared.predict(trial.samples)
+    return [output[: count(trial.samples)] for output in whole]
 
 
 def _cut(values: NDArray[Any], axis: int, length: int) -> NDArray[Any]:

@@ -25,19 +25,17 @@ from edgekd.errors import EdgekdError, ExportError, ParityError
 from edgekd.export import TARGETS
 from edgekd.export.exporter import Exporter
 from edgekd.export.finding import find
+from edgekd.export.making import Task, ready
 from edgekd.export.parity import BATCH, Comparison, HeldOut, Limits, judge
 from edgekd.export.plan import Plan, make_plan
 from edgekd.export.ports import INPUT, Port
-from edgekd.export.prepare import Prepared, count, prepare
-from edgekd.export.qat import trained_for_int8
-from edgekd.export.rewriting import written
+from edgekd.export.prepare import Prepared, count
 from edgekd.export.samples import Samples
 from edgekd.export.source import Source, Wanted
 from edgekd.export.stage import export
-from edgekd.export.surface import Surface, surface
+from edgekd.export.surface import Surface
 from edgekd.export.trials import Trials, trials
 from edgekd.quantize.calibration import CalibrationPlan
-from edgekd.quantize.schemes import INT8
 from edgekd.recipe import Recipe
 from edgekd.records import Parity
 from edgekd.records_quantize import LayerCost, Sensitivity
@@ -141,25 +139,14 @@ def sensitivity(
 def _measured(source: Source, plan: Plan, limits: Limits, seed: int, held_out: int) -> Sensitivity:
     """Quantize and run, over and over."""
     exporter: Exporter = TARGETS.resolve(plan.target)()
-    found, plan = trained_for_int8(source, plan, seed)
-    if plan.embed_preprocess:
-        found = found.embed_preprocess(uint8=plan.io == "uint8" and plan.scheme != INT8)
-    ranges, record = (
-        found.calibration(plan.calibration, seed) if plan.scheme.calibrated else (None, None)
-    )
-    compared = found.held_out(held_out, seed)
-    rows = np.resize(np.arange(count(compared.inputs)), 2)
-    prepared = prepare(found.model, {name: a[rows] for name, a in compared.inputs.items()})
-    shown = surface(
-        written(prepared, plan.scheme),
-        layout=plan.layout or exporter.image_layout,
-        batch=exporter.batch if plan.batch is None else plan.batch or None,
-        free_axis=plan.free_axis,
-    )
+    found = ready(Task(source, plan, exporter, plan.name, limits, held_out, seed))
+    plan, shown = found.plan, found.surface
     with tempfile.TemporaryDirectory(prefix="edgekd-sensitivity-") as name:
         folder = Path(name)
-        with trials(shown, plan, ranges, folder) as made:
-            bench = _Bench(made, exporter.runtime, shown, prepared, compared, plan, limits, folder)
+        with trials(shown, plan, found.ranges, folder) as made:
+            bench = _Bench(
+                made, exporter.runtime, shown, found.prepared, found.held_out, plan, limits, folder
+            )
             whole = bench.measure(())
             layers = _costs(bench)
             keep, proposal = _propose(bench, whole, [one.layer for one in layers])
@@ -172,7 +159,7 @@ def _measured(source: Source, plan: Plan, limits: Limits, seed: int, held_out: i
         layers=layers,
         keep_float=keep,
         proposal=proposal,
-        calibration=record,
+        calibration=found.record,
         parents=source.parents,
         provenance=provenance.collect(seed=seed),
     )

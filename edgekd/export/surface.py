@@ -45,11 +45,6 @@ class Surface:
     free_axis: int | None
     layouts: Mapping[str, Layout | None]
 
-    @property
-    def batch_of_example(self) -> int:
-        """How many samples the example holds."""
-        return len(next(iter(self.example.values())))
-
     def feeds(self, samples: Arrays, size: int | None = None) -> Iterator[dict[str, NDArray[Any]]]:
         """Yield samples ``(n, *shape)``, channels first, as the file takes them, batch by batch.
 

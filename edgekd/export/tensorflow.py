@@ -19,6 +19,7 @@ from torch import nn
 from edgekd.errors import ExportError, MissingExtraError
 from edgekd.export.embed import Embedded
 from edgekd.export.exporter import Exported, Layout, check_scheme, installed
+from edgekd.export.integers import int8_notes
 from edgekd.export.keras_network import KerasNetwork
 from edgekd.export.keras_source import check_target
 from edgekd.export.plan import Plan
@@ -96,7 +97,7 @@ class TensorFlowExporter:
 
             content = compact((folder / MODEL).read_bytes())
         path.write_bytes(content)
-        return Exported(path, (*notes, *_integers(content, plan)))
+        return Exported(path, (*notes, *int8_notes(content, plan)))
 
 
 class KerasExporter(TensorFlowExporter):
@@ -283,9 +284,3 @@ def _hint(message: str, job: Job) -> str:
             "there, and call edgekd.export(model, target='keras')."
         )
     return "--debug shows the converter's own words."
-
-
-def _integers(content: bytes, plan: Plan) -> tuple[str, ...]:
-    from edgekd.export.tflite import _notes
-
-    return _notes(content, plan)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from edgekd.export.exporter import (
     installed,
     require_packages,
 )
-from edgekd.export.integers import check_integers
+from edgekd.export.integers import check_integers, int8_notes
 from edgekd.export.layers import Layers, vanished
 from edgekd.export.plan import Plan
 from edgekd.export.ports import Arrays
@@ -100,7 +99,7 @@ class TFLiteExporter:
         sibling = directory / "float.tflite" if plan.scheme.lossy else None
         if sibling is not None:
             sibling.write_bytes(floats)
-        return Exported(path, (*_notes(content, plan), *notes), sibling)
+        return Exported(path, (*int8_notes(content, plan), *notes), sibling)
 
 
 def operator_layers(content: bytes, surface: Surface) -> list[str | None]:
@@ -172,19 +171,6 @@ def _feeds(surface: Surface, samples: Arrays) -> list[dict[str, NDArray[Any]]]:
         {name: a.astype(np.int32) if a.dtype == np.int64 else a for name, a in feed.items()}
         for feed in surface.feeds(samples)
     ]
-
-
-def _notes(content: bytes, plan: Plan) -> tuple[str, ...]:
-    if plan.scheme != INT8:
-        return ()
-    from edgekd.quantize.flatbuffer import float_operators
-
-    names, total = float_operators(content)
-    if not names:
-        io = plan.io or "int8"
-        return (f"every operator computes in 8-bit integers; input and output are {io}",)
-    counted = ", ".join(f"{count} {name}" for name, count in sorted(Counter(names).items()))
-    return (f"{len(names)} of {total} operators stay in float32: {counted}",)
 
 
 def _without_wheel() -> bool:
