@@ -168,6 +168,9 @@ def _recipe(scheme: Scheme) -> recipe_manager.RecipeManager:
         manager.add_static_config(_ALL, _Op.ALL_SUPPORTED, _BITS, _BITS)
         for operator in _TENSORWISE_STATIC:
             manager.add_static_config(_ALL, operator, _BITS, _BITS, weight_granularity=_TENSORWISE)
+        # Looking up has no kernel for integers out, and tables are what language models are made
+        # of: they are stored in int8, and a row becomes float when it is read.
+        manager.add_dynamic_config(_ALL, _Op.EMBEDDING_LOOKUP, _BITS, granularity=_TENSORWISE)
     elif scheme == INT8_DYNAMIC:
         manager.add_dynamic_config(_ALL, _Op.ALL_SUPPORTED, _BITS)
         for operator in _TENSORWISE_DYNAMIC:

@@ -23,6 +23,7 @@ from edgekd.errors import ExportError
 from edgekd.quantize.calibration import CalibrationPlan
 from edgekd.quantize.onnx_io import integer_io
 from edgekd.quantize.onnx_ranges import tensor_ranges
+from edgekd.quantize.onnx_size import store_tables, strip
 from edgekd.quantize.profiles import Io
 from edgekd.quantize.schemes import FP16, INT8, INT8_DYNAMIC, Scheme
 
@@ -101,6 +102,13 @@ class Quantizer:
             destination: where it goes.
             keep_float: what the nodes that are not quantized give: names of tensors.
         """
+        notes = self._quantize(destination, keep_float)
+        model = onnx.load(destination)
+        strip(model)
+        onnx.save(model, destination)
+        return notes
+
+    def _quantize(self, destination: Path, keep_float: Collection[str]) -> tuple[str, ...]:
         kept = [node.name for node in self._nodes if any(one in keep_float for one in node.output)]
         operators = Counter(node.op_type for node in self._nodes)
         if self._scheme == FP16:
@@ -164,13 +172,18 @@ def _static(
         {},
     )
     quantizer.quantize_model()
-    quantizer.model.save_model_to_file(destination, False)
+    tables = store_tables(quantizer.model.model, kept)
+    quantizer.model.topological_sort()
+    model = quantizer.model.model
+    onnx.save(model, destination)
     notes = [
         "input and output stay float32",
         "weights int8 (per channel, 7 bits), activations uint8",
     ]
     if attention:
         notes.append("attention: only MatMul and Gemm are quantized, the rest stays float32")
+    if tables:
+        notes.append("tables are stored in int8, and their rows become float32 when they are read")
     return tuple(notes)
 
 
