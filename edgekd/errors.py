@@ -13,10 +13,12 @@
     │   ├── OutputExistsError       the place to write to is taken
     │   └── TamperedError           a file does not match the hash in its manifest
     ├── StorageError                the disk is full or read-only
+    │   └── HistoryError            the database of earlier checks cannot be read or written
     ├── TrainingError               training cannot go on (a loss term became NaN, ...)
     ├── ExportError                 a model could not be converted
     ├── MeasurementError            a file could not be measured on a device
-    │   └── TransportError          the device could not be reached, or vanished
+    │   └── TransportError          the device could not be reached, or refuses
+    │       └── DeviceGoneError     it vanished while it was used: worth another try
     ├── CheckFailedError            exit code 1: a check said no
     │   └── ParityError             the exported file does not do what the model does
     └── MissingError                exit code 3: something needed is not there
@@ -129,6 +131,10 @@ class StorageError(EdgekdError):
     """The disk is full or cannot be written to."""
 
 
+class HistoryError(StorageError):
+    """The database of earlier checks cannot be reached, read or written."""
+
+
 class TrainingError(EdgekdError):
     """Training cannot go on."""
 
@@ -142,7 +148,11 @@ class MeasurementError(EdgekdError):
 
 
 class TransportError(MeasurementError):
-    """A device could not be reached, or vanished while it was used."""
+    """A device could not be reached, or refuses what is asked of it."""
+
+
+class DeviceGoneError(TransportError):
+    """A device vanished while it was used: worth another try."""
 
 
 class CheckFailedError(EdgekdError):

@@ -16,6 +16,16 @@ TRANSPORTS = Table(
             "this machine; every command in a process of its own",
         ),
         Row(
+            "ssh",
+            "edgekd.transports.ssh:SshTransport",
+            "a Linux board, or any machine behind sshd, by the system's ssh",
+        ),
+        Row(
+            "adb",
+            "edgekd.transports.adb:AdbTransport",
+            "an Android phone, by the system's adb",
+        ),
+        Row(
             "fake",
             "edgekd.transports.fake:FakeTransport",
             "no device at all: a function answers; for tests",

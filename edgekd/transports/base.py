@@ -78,6 +78,17 @@ class Transport(Protocol):
         """
         ...
 
+    def facts(self) -> dict[str, str]:
+        """Return what the way itself tells of the device, for a record or a person.
+
+        ``transport`` is always there; others are ``address``, ``serial``, ``system`` and
+        ``machine`` (as uname says them), ``model``, ``android``.
+
+        Raises:
+            TransportError: the device could not be reached.
+        """
+        ...
+
     def close(self) -> None:
         """Remove what was left on the device. May be called twice."""
         ...

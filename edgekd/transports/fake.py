@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgekd.errors import TransportError
 from edgekd.transports.base import Completed
+from edgekd.transports.reach import Reach
 
 #: Gets the command and the files on the device, which it may change; gives the answer.
 Handler = Callable[[Sequence[str], dict[str, bytes]], Completed]
@@ -23,7 +24,8 @@ class FakeTransport:
         FakeTransport(unplugged).run(["python3", "agent.py"], timeout=1)
 
     Args:
-        handler: answers a command; without one, every command succeeds and prints nothing.
+        handler: answers a command; without one, every command succeeds and prints nothing. A
+            `Reach`, which a profile's transport is made with, is none.
 
     Attributes:
         files: path on the device -> content.
@@ -31,9 +33,9 @@ class FakeTransport:
         closed: whether `close` was called.
     """
 
-    def __init__(self, handler: Handler | None = None) -> None:
+    def __init__(self, handler: Handler | Reach | None = None) -> None:
         """Start with an empty device."""
-        self._handler = handler
+        self._handler = None if isinstance(handler, Reach) else handler
         self.folder = "/fake"
         self.python = "python3"
         self.files: dict[str, bytes] = {}
@@ -43,6 +45,8 @@ class FakeTransport:
     def put(self, source: Path) -> str:
         """Keep a copy of the file; return its path there.
 
+        Two files of one name and different content are kept both.
+
         Raises:
             TransportError: there is no such file.
         """
@@ -50,7 +54,11 @@ class FakeTransport:
             content = Path(source).read_bytes()
         except OSError as error:
             raise TransportError(f"{source}: there is no such file") from error
-        remote = f"{self.folder}/{Path(source).name}"
+        name, number = Path(source).name, 1
+        remote = f"{self.folder}/{name}"
+        while self.files.get(remote, content) != content:
+            number += 1
+            remote = f"{self.folder}/{number}/{name}"
         self.files[remote] = content
         return remote
 
@@ -74,6 +82,10 @@ class FakeTransport:
         if remote not in self.files:
             raise TransportError(f"cannot fetch {remote}: there is no such file")
         Path(target).write_bytes(self.files[remote])
+
+    def facts(self) -> dict[str, str]:
+        """Return that it is none."""
+        return {"transport": "fake"}
 
     def close(self) -> None:
         """Note it."""

@@ -3,25 +3,53 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgekd.errors import TransportError
+from edgekd.transports import host_lock, lock
 from edgekd.transports.base import Completed
+from edgekd.transports.processes import run_process
+from edgekd.transports.reach import Reach
 
 
 class LocalTransport:
-    """Runs every command in a fresh process of this machine; files are used where they lie."""
+    """Runs every command in a fresh process of this machine; files are used where they lie.
 
-    def __init__(self) -> None:
-        """Make the folder."""
-        self._folder = tempfile.TemporaryDirectory(prefix="edgekd-")
-        self.python = sys.executable
+    Args:
+        reach: its interpreter and variables, if need be. With one, the lock of this machine is
+            taken (`edgekd.transports.host_lock`); bare, it is not.
+        say: is told that another edgekd is waited for.
+        wait: seconds that it is waited for.
+
+    Raises:
+        TransportError: another edgekd measures on this machine and does not end.
+    """
+
+    def __init__(
+        self,
+        reach: Reach | None = None,
+        *,
+        say: lock.Say | None = None,
+        wait: float = lock.WAIT,
+    ) -> None:
+        """Take the lock, and make the folder."""
+        self._locked = reach is not None and host_lock.hold(say=say, wait=wait)
+        given = reach or Reach()
+        self.python = given.python or sys.executable
+        self._variables = dict(given.environment)
+        if self._locked:
+            # An edgekd that a command starts is part of this measurement: it must not wait for it.
+            self._variables.setdefault(host_lock.VARIABLE, "")
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="edgekd-", dir=given.folder)
+        except OSError as error:
+            self._unlock()
+            raise TransportError(f"no folder to work in can be made: {error}") from error
 
     @property
     def folder(self) -> str:
@@ -45,31 +73,8 @@ class LocalTransport:
         Raises:
             TransportError: there is no such program, or it may not be run.
         """
-        try:
-            process = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise TransportError(f"cannot run {argv[0]}: {error}") from error
-        with process:
-            try:
-                stdout, stderr = process.communicate(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                _end(process)
-                stdout, stderr = process.communicate()
-                return Completed(process.returncode, stdout, stderr, timed_out=True)
-            except BaseException:  # Ctrl-C: the process has its own group and did not get it
-                _end(process)
-                process.wait()
-                raise
-        return Completed(process.returncode, stdout, stderr)
+        environment = {**os.environ, **self._variables}
+        return run_process(argv, timeout=timeout, environment=environment)
 
     def get(self, remote: str, target: Path) -> None:
         """Copy a file.
@@ -82,17 +87,22 @@ class LocalTransport:
         except OSError as error:
             raise TransportError(f"cannot fetch {remote}: {error}") from error
 
+    def facts(self) -> dict[str, str]:
+        """Return the system and the machine."""
+        return {
+            "transport": "local",
+            "system": platform.system(),
+            "machine": platform.machine(),
+        }
+
     def close(self) -> None:
-        """Remove the folder."""
-        self._folder.cleanup()
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Kill a process and all that it started."""
-    if hasattr(os, "killpg"):
+        """Remove the folder, and free the lock."""
         try:
-            os.killpg(process.pid, signal.SIGKILL)
-            return
-        except ProcessLookupError:
-            pass
-    process.kill()
+            self._folder.cleanup()
+        finally:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._locked:
+            self._locked = False
+            host_lock.release()

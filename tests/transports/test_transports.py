@@ -1,4 +1,4 @@
-"""What every transport of the table must keep, and the two that are there."""
+"""This machine and the fake: what the contract tests do not cover."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from edgekd.errors import TransportError
-from edgekd.registry import Row
-from edgekd.transports import TRANSPORTS
-from edgekd.transports.base import Completed, Transport
+from edgekd.errors import DeviceGoneError, EdgekdError, TransportError
+from edgekd.transports.base import Completed
 from edgekd.transports.fake import FakeTransport
 from edgekd.transports.local import LocalTransport
-
-ROWS = pytest.mark.parametrize("row", list(TRANSPORTS), ids=lambda row: row.name)
+from edgekd.transports.reach import Reach
+from edgekd.transports.shell import ShellTransport
 
 
 @pytest.fixture
@@ -29,70 +27,11 @@ def local() -> Iterator[LocalTransport]:
     transport.close()
 
 
-@ROWS
-def test_a_file_comes_back_as_it_went(row: Row, tmp_path: Path) -> None:
-    transport: Transport = row.load()()
-    content = bytes(range(256)) * 99
-    source = tmp_path / "with space & 'quotes'.bin"
-    source.write_bytes(content)
-    transport.get(transport.put(source), tmp_path / "back")
-    assert (tmp_path / "back").read_bytes() == content
-    transport.close()
-    transport.close()
-
-
-@ROWS
-def test_missing_files_are_errors_of_the_transport(row: Row, tmp_path: Path) -> None:
-    transport: Transport = row.load()()
-    with pytest.raises(TransportError, match="gone"):
-        transport.put(tmp_path / "gone")
-    with pytest.raises(TransportError, match="gone"):
-        transport.get(f"{transport.folder}/gone", tmp_path / "back")
-    assert not (tmp_path / "back").exists()
-    transport.close()
-
-
-@ROWS
-def test_says_where_things_are(row: Row) -> None:
-    transport: Transport = row.load()()
-    assert transport.python
-    assert transport.folder and not transport.folder.endswith("/")
-    transport.close()
-
-
-def test_arguments_arrive_as_they_are(local: LocalTransport) -> None:
-    odd = ["a b", "$HOME", "'", '"', "*", "; exit 3", "ü", ""]
-    script = "import sys; print(sys.argv[1:]); print('note', file=sys.stderr); sys.exit(7)"
-    done = local.run([local.python, "-c", script, *odd], timeout=30)
-    assert done == Completed(7, f"{odd}\n", "note\n")
-
-
 def test_output_that_is_no_text_is_no_trouble(local: LocalTransport) -> None:
     script = "import os; os.write(1, bytes([200, 255, 10])); os.kill(os.getpid(), 6)"
     done = local.run([sys.executable, "-c", script], timeout=30)
     assert done.returncode == -6
     assert done.stdout.endswith("\n")
-
-
-def test_a_program_that_is_not_there(local: LocalTransport) -> None:
-    with pytest.raises(TransportError, match="no-such-program"):
-        local.run(["no-such-program"], timeout=1)
-
-
-def test_a_timeout_ends_the_children_too(local: LocalTransport, tmp_path: Path) -> None:
-    """The child would write a file after the timeout; it holds the pipe open as well."""
-    late = tmp_path / "late"
-    child = f"import time, pathlib; time.sleep(1.5); pathlib.Path({str(late)!r}).touch()"
-    parent = (
-        "import subprocess, sys, time; print('begun', flush=True);"
-        f"subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
-    )
-    began = time.monotonic()
-    done = local.run([sys.executable, "-c", parent], timeout=0.7)
-    assert time.monotonic() - began < 1.4
-    assert done.timed_out and done.stdout == "begun\n"
-    time.sleep(1.2)
-    assert not late.exists()
 
 
 def test_ctrl_c_ends_the_command(local: LocalTransport, tmp_path: Path) -> None:
@@ -108,11 +47,48 @@ def test_ctrl_c_ends_the_command(local: LocalTransport, tmp_path: Path) -> None:
     assert not late.exists()
 
 
+def test_a_daemon_that_holds_the_output_is_not_waited_for(
+    local: LocalTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It left the group of its parent, so the timeout does not end it."""
+    from edgekd.transports import processes
+
+    monkeypatch.setattr(processes, "GRACE", 0.2)
+    script = "setsid sleep 20 & echo $!; sleep 60"
+    done = local.run(["sh", "-c", script], timeout=0.5)
+    assert done.timed_out
+    os.kill(int(done.stdout), signal.SIGKILL)
+
+
 def test_the_folder_is_removed(tmp_path: Path) -> None:
     transport = LocalTransport()
     (Path(transport.folder) / "left").touch()
     transport.close()
     assert not Path(transport.folder).exists()
+
+
+class Shell(ShellTransport):
+    """The shortest transport to a shell: this machine's own."""
+
+    def __init__(self, reach: Reach) -> None:
+        super().__init__("shell", reach, base=reach.folder or "")
+
+    def _argv(self, command: str, *, first: bool = False) -> list[str]:
+        return ["sh", "-c", command]
+
+    def _lost(self, completed: Completed, *, first: bool) -> EdgekdError:
+        return DeviceGoneError("gone")
+
+
+def test_a_transport_to_a_shell_is_two_functions(tmp_path: Path) -> None:
+    transport = Shell(Reach(folder=str(tmp_path)))
+    (tmp_path / "a b").write_bytes(b"\0\n" * 9)
+    transport.get(transport.put(tmp_path / "a b"), tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == b"\0\n" * 9
+    assert transport.run(["sh", "-c", "echo out; exit 3"], timeout=9) == Completed(3, "out\n")
+    folder = Path(transport.folder)
+    transport.close()
+    assert not folder.exists()
 
 
 def test_the_fake_keeps_a_record() -> None:
@@ -129,3 +105,19 @@ def test_the_fake_keeps_a_record() -> None:
     assert fake.closed
     with pytest.raises(TransportError, match="closed"):
         fake.run(["echo"], timeout=1)
+
+
+def test_a_profile_may_name_the_fake() -> None:
+    assert FakeTransport(Reach(address="nowhere")).run(["true"], timeout=1) == Completed(0)
+
+
+def test_what_the_user_knows_of_this_machine_holds(tmp_path: Path) -> None:
+    reach = Reach(python="/opt/python", folder=str(tmp_path), environment={"COLOUR": "blue green"})
+    transport = LocalTransport(reach)
+    assert transport.python == "/opt/python"
+    assert Path(transport.folder).parent == tmp_path
+    done = transport.run(["sh", "-c", "echo $COLOUR; echo $PATH"], timeout=9)
+    assert done.stdout == f"blue green\n{os.environ['PATH']}\n"
+    transport.close()
+    with pytest.raises(TransportError, match="no folder"):
+        LocalTransport(Reach(folder="/no/such"))
