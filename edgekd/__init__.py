@@ -18,6 +18,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from edgekd.telemetry import switch_off
+
 if TYPE_CHECKING:
     from edgekd.bench.stage import benchmark
     from edgekd.check.stage import check
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from edgekd.rundir import Artifact, Run
 
 __version__ = "0.1.0"
+
+switch_off()
 
 #: Public name -> where it lives.
 _PUBLIC = {

@@ -23,6 +23,9 @@ _DTYPES = {
 }
 _ERRORS_ONLY = 3
 
+# Where onnxruntime was imported before edgekd, `edgekd.telemetry` came too late.
+ort.disable_telemetry_events()
+
 
 def load(path: str | Path, *, threads: int = 1) -> OnnxRuntimeSession:
     """Load an ONNX file.
