@@ -8,12 +8,13 @@ board as it is::
 The request is a JSON object; `edgekd.bench.protocol` writes it. The last line of standard output
 is a JSON object with ``"schema": "edgekd.run/1"``. Exit code 0: measured. Exit code 3: the model
 or the runtime failed, and the object holds ``error`` and ``stage`` (request, import, load,
-allocate or invoke). Each stage is announced on standard error, so that whoever started a process
-that was killed knows how far it came.
+allocate, invoke or score). Each stage is announced on standard error, so that whoever started a
+process that was killed knows how far it came.
 
-In order: import the runtime, note the memory, load, run once, warm up, note the memory again,
-measure with a batch of 1, and only then run the test inputs: neither their arrays nor the samples
-are the model's memory.
+In order: import the runtime, cool down, note power at rest and the memory, load, run once, warm up,
+note the memory again, measure, and only then run the test inputs: neither their arrays nor the
+samples are the model's memory. Clock, heat and power are read between inferences, never within a
+timed one.
 """
 
 from __future__ import annotations
@@ -31,12 +32,40 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+if __name__ == "__main__":
+    # What `edgekd devices setup` installed here, NumPy with it, comes before the system's.
+    _own = os.environ.get("EDGEKD_RUNTIME") or "~/.local/share/edgekd/runtime"
+    _own = os.path.expanduser(_own)  # noqa: PTH111 (a user without a home is no error)
+    sys.path.insert(0, f"{_own}/py{sys.version_info[0]}.{sys.version_info[1]}")
 
+# onnxruntime, from 1.29 on, tells its maker about every model unless this is set before it is
+# imported; it writes files into the home folder, too.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+np: Any
+try:
+    import numpy as np
+except ImportError as error:  # said in `main`, as any other failure
+    np, _no_numpy = None, str(error)
+
+OLDEST_PYTHON = (3, 9)
 SCHEMA = "edgekd.run/1"
 STAGE_MARK = "edgekd.stage: "
 FAILED = 3
 HOTTEST_WAIT_S = 120.0
+#: Samples at once in the scenario ``offline`` where neither the file nor the request says.
+OFFLINE_BATCH = 32
+WINDOW_S = 1.0
+
+#: The environment variable that names the file of an emulator's counter; see `instructions`.
+COUNTER = "EDGEKD_COUNTER"
+COUNTER_HEADER = "edgekd-counter 1"
+#: No process group has this number, on any device: asking for it is a mark for the counter.
+MARK = 718281828
+#: Python specialises the code that calls a runtime in its first eight calls, at a cost of its own.
+COUNTED_WARMUP = 8
+COUNTED_WARMUP_S = 10.0
+COUNTED_MARKS = 16
 
 #: Format -> runtimes, best first: name, module, the attribute to use.
 RUNTIMES = {
@@ -243,11 +272,14 @@ def warm_up(run: Callable[[], Any], limits: dict[str, Any]) -> tuple[int, float]
     return runs, spent / max(runs, 1)
 
 
-def measure(run: Callable[[], Any], limits: dict[str, Any], average: float) -> dict[str, Any]:
+def measure(
+    run: Callable[[], Any], limits: dict[str, Any], average: float, watch: Any = None
+) -> dict[str, Any]:
     """Time single inferences, in milliseconds.
 
     Where one takes microseconds, only every k-th is timed: the measurement still lasts as long as
-    it must, and has at most about ``max_samples`` samples.
+    it must, and has at most about ``max_samples`` samples. An inference after the sensors were
+    read is not timed: the reading has used the caches.
     """
     clock = time.perf_counter_ns
     every = math.ceil(limits["min_seconds"] / max(average, 1e-9) / limits["max_samples"]) or 1
@@ -255,6 +287,8 @@ def measure(run: Callable[[], Any], limits: dict[str, Any], average: float) -> d
     raw: list[int] = []
     gc.collect()
     gc.disable()  # Python's own pauses are none of the model's
+    if watch:
+        watch.start()
     begin, spent = clock(), 0.0
     while spent < limits["min_seconds"] or len(raw) < limits["min_runs"]:
         for _ in untimed:
@@ -263,9 +297,14 @@ def measure(run: Callable[[], Any], limits: dict[str, Any], average: float) -> d
         run()
         after = clock()
         raw.append(after - before)
+        if watch and watch.due(after):
+            watch.note()
+            run()
         spent = (after - begin) / 1e9
         if spent >= limits["max_seconds"]:
             break
+    if watch:
+        watch.stop(len(raw) * every)
     gc.enable()
     samples = np.asarray(raw) / 1e6
     p50, p90, p99 = (float(p) for p in np.percentile(samples, (50, 90, 99)))
@@ -279,6 +318,140 @@ def measure(run: Callable[[], Any], limits: dict[str, Any], average: float) -> d
         "mean_ms": float(samples.mean()),
         "raw_ms": samples.tolist(),
     }
+
+
+def throughput(session: Any, arrays: Sequence[Any], request: dict[str, Any]) -> dict[str, Any]:
+    """Count samples a second where they wait in batches (scenario ``offline``).
+
+    Batches have the file's own size, or the one asked for where that is free. Only inference is
+    in the time: the samples wait in the file's own types.
+    """
+    limits, specs = request["limits"], session.inputs
+    batch = int(specs[0]["shape"][0] or request.get("batch") or OFFLINE_BATCH)
+    free = [bool(spec["shape"]) and spec["shape"][0] is None for spec in specs]
+    given = [np.repeat(a, batch, axis=0) if f else a for a, f in zip(arrays, free)]
+    run = session.feed(given)
+    warm_up(run, {**limits, "warmup_runs": 2})
+    clock, calls, begin, spent = time.perf_counter, 0, time.perf_counter(), 0.0
+    while spent < limits["min_seconds"]:
+        run()
+        calls += 1
+        spent = clock() - begin
+    samples = calls * batch
+    found = {"batch": batch, "samples": samples, "seconds": spent, "calls": calls}
+    return {**found, "per_second": samples / spent}
+
+
+def soak(run: Callable[[], Any], seconds: float, system: Any) -> dict[str, Any]:
+    """Run for a long time; return the median of every window, in milliseconds, with clock and heat.
+
+    ``drift`` is the median of the last quarter of the windows over that of the first.
+    """
+    clock = time.perf_counter_ns
+    medians: list[float] = []
+    frequencies: list[float | None] = []
+    temperatures: list[float | None] = []
+    n, begin = 0, time.monotonic()
+    while time.monotonic() - begin < seconds or not medians:
+        window, end = [], time.monotonic() + WINDOW_S
+        while time.monotonic() < end:
+            before = clock()
+            run()
+            window.append(clock() - before)
+        medians.append(float(np.median(window)) / 1e6)
+        frequencies.append(system.frequency() if system else None)
+        temperatures.append(system.temperature() if system else None)
+        n += len(window)
+        run()
+    quarter = max(len(medians) // 4, 1)
+    drift = float(np.median(medians[-quarter:]) / np.median(medians[:quarter]))
+    return {
+        "seconds": time.monotonic() - begin,
+        "window_seconds": WINDOW_S,
+        "n": n,
+        "p50_ms": medians,
+        "frequency_mhz": frequencies,
+        "temperature_c": temperatures,
+        "drift": drift,
+    }
+
+
+def instructions(run: Callable[[], Any], runs: int, threads: int) -> dict[str, Any]:
+    """Count the instructions of single inferences, where an emulator counts those of the process.
+
+    Before and after each inference a system call that does nothing but fail is made; at each one
+    the emulator's counter (``edgekd/emulation/counter.c``) adds a line to the file that it named
+    in ``EDGEKD_COUNTER``. What a mark itself costs is measured and taken off.
+
+    Returns:
+        ``raw``, one count an inference, see `read_counts`; ``others``; the ``mark``'s cost;
+        ``cpu``, the emulated processor; the ``counter``'s name. Only ``missing``, the reason,
+        where nothing counts.
+    """
+    deadline = time.monotonic() + COUNTED_WARMUP_S
+    for _ in range(COUNTED_WARMUP):
+        run()
+        if time.monotonic() > deadline:
+            break
+    marks = range(COUNTED_MARKS)
+    gc.collect()
+    gc.disable()
+    for _ in marks:
+        _mark()
+    for _ in range(runs):
+        _mark()
+        run()
+        _mark()
+    gc.enable()
+    path = os.environ.get(COUNTER)
+    lines = read(path).splitlines() if path else []
+    known = bool(lines) and lines[0].startswith(COUNTER_HEADER)
+    found = read_counts(lines[1:], runs, threads) if known else None
+    if found is None:
+        why = "no counter runs here" if not lines else "the counter's file is damaged"
+        return {"missing": f"{why}: {COUNTER} is {path or 'not set'}"}
+    name = lines[0].removeprefix(COUNTER_HEADER).strip()
+    return {**found, "cpu": os.environ.get("QEMU_CPU", "unknown"), "counter": name}
+
+
+def read_counts(lines: Sequence[str], runs: int, threads: int) -> dict[str, Any] | None:
+    """Return counts and the mark's cost from the lines of a counter's file.
+
+    Args:
+        lines: one a mark, ``TOTAL OWN THREADS``: first the marks one upon another, then a pair
+            an inference.
+        runs: the number of inferences.
+        threads: threads of the runtime; with more than one, all threads of the process count.
+
+    Returns:
+        ``raw``, one count an inference; ``others``, what other threads than the calling one
+        executed meanwhile, which with one thread is the runtime's housekeeping and left out of
+        ``raw``; ``mark``. None where lines are missing or no counts.
+    """
+    try:
+        marks = [[int(n) for n in line.split()[:2]] for line in lines]
+    except ValueError:
+        return None
+    if len(marks) != COUNTED_MARKS + 2 * runs or any(len(mark) != 2 for mark in marks):
+        return None
+    # The first ones are dearer: Python has not yet specialised their code.
+    alone = marks[COUNTED_MARKS // 2 : COUNTED_MARKS]
+    cost = sorted(after[1] - before[1] for before, after in zip(alone, alone[1:]))
+    mark = cost[len(cost) // 2]
+    pairs = marks[COUNTED_MARKS:]
+    raw, others = [], []
+    for before, after in zip(pairs[::2], pairs[1::2]):
+        total, own = after[0] - before[0], after[1] - before[1]
+        raw.append((total if threads > 1 else own) - mark)
+        others.append(total - own)
+    return {"raw": raw, "others": others, "mark": mark}
+
+
+def _mark() -> None:
+    try:
+        os.getpgid(-MARK)
+    except OSError:
+        return
 
 
 def score(session: Any, arrays: Sequence[Any], chunk: int) -> dict[str, Any]:
@@ -301,6 +474,23 @@ def score(session: Any, arrays: Sequence[Any], chunk: int) -> dict[str, Any]:
         if all(part.ndim and len(part) == size for part in parts):
             found[f"output_{index}"] = np.concatenate(parts)[:total]
     return found
+
+
+def answer(session: Any, piece: dict[str, str], chunk: int) -> dict[str, Any]:
+    """Run the samples of one file, write what comes of them to another, remove the samples.
+
+    A device need not have room for a whole test split at once.
+
+    Returns:
+        the number of samples, and the hash of each output.
+    """
+    with np.load(piece["inputs"]) as archive:
+        arrays = [archive[f"input_{i}"] for i in range(len(session.inputs))]
+    found = score(session, arrays, chunk)
+    np.savez(piece["outputs"], **found)
+    Path(piece["inputs"]).unlink()
+    hashes = {name: _hash(output) for name, output in found.items()}
+    return {"samples": len(arrays[0]), "sha256": hashes}
 
 
 def memory() -> dict[str, int]:
@@ -336,33 +526,47 @@ def read(path: str) -> str:
         return ""
 
 
-def temperature() -> float | None:
-    """Return the hottest thermal zone in degrees Celsius, or None."""
-    zones = Path("/sys/class/thermal").glob("thermal_zone*/temp")
-    values = [read(str(zone)) for zone in zones]
-    return max((int(v) / 1000 for v in values if v.lstrip("-").isdigit()), default=None)
+def load_sensors(path: str | None, cores: Sequence[int], root: str) -> Any:
+    """Load ``edgekd/bench/sensors.py`` from where it was put; None where it was not."""
+    if not path:
+        return None
+    from importlib import util
+
+    spec: Any = util.spec_from_file_location("edgekd_sensors", path)
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.System(root, cores)
 
 
-def environment(core: int) -> dict[str, Any]:
-    """Return what may explain a latency: processor, frequency, heat, load."""
+def _load() -> list[float] | None:
+    try:
+        return list(os.getloadavg())
+    except (AttributeError, OSError):  # not on every system, and not without /proc
+        return None
+
+
+def environment(system: Any) -> dict[str, Any]:
+    """Return what may explain a latency: processor, load, and what the sensors tell."""
     lines = [line.partition(":") for line in read("/proc/cpuinfo").splitlines()]
     info = {key.strip(): value.strip() for key, _, value in lines}
-    frequency = f"/sys/devices/system/cpu/cpu{core}/cpufreq/"
-    kilohertz = read(frequency + "scaling_cur_freq")
-    megahertz = int(kilohertz) / 1000 if kilohertz.isdigit() else info.get("cpu MHz")
-    return {
+    found: dict[str, Any] = {
         "cpu": info.get("model name") or info.get("Model") or platform.processor() or None,
         "cores": os.cpu_count(),
-        "governor": read(frequency + "scaling_governor") or None,
-        "frequency_mhz": float(megahertz) if megahertz else None,
-        "temperature_c": temperature(),
-        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "load": _load(),
+        "governor": None,
+        "frequency_mhz": None,
+        "temperature_c": None,
     }
+    found.update(system.state() if system else {})
+    if found["frequency_mhz"] is None and info.get("cpu MHz"):
+        found["frequency_mhz"] = float(info["cpu MHz"])
+    return found
 
 
 def pin(request: dict[str, Any]) -> list[int] | None:
     """Bind this process to cores: those asked for, or the last allowed one for one thread."""
-    wanted = request.get("cores")
+    # The best come first, so that one thread gets the fast core and several the next ones too.
+    wanted = (request.get("cores") or [])[: request["threads"]]
     if not hasattr(os, "sched_setaffinity"):
         return None
     if not wanted and request.get("pin") and request["threads"] == 1:
@@ -375,12 +579,17 @@ def pin(request: dict[str, Any]) -> list[int] | None:
     return sorted(int(core) for core in wanted) if wanted else None
 
 
-def cool(request: dict[str, Any]) -> None:
+def cool(request: dict[str, Any], system: Any) -> dict[str, Any]:
     """Rest, then wait until the device is below its highest temperature, two minutes at most."""
-    time.sleep(float(request.get("cooldown") or 0))
-    limit, deadline = request.get("max_temperature"), time.monotonic() + HOTTEST_WAIT_S
-    while limit is not None and (temperature() or 0) > limit and time.monotonic() < deadline:
+    rest, limit = float(request.get("cooldown") or 0), request.get("max_temperature")
+    time.sleep(rest)
+    begin, gave_up = time.monotonic(), False
+    heat = system.temperature() if system else None
+    while limit is not None and heat is not None and heat > limit and not gave_up:
         time.sleep(1)
+        heat, gave_up = system.temperature(), time.monotonic() - begin >= HOTTEST_WAIT_S
+    waited = round(time.monotonic() - begin, 1)
+    return {"rested_s": rest, "waited_s": waited, "gave_up": gave_up, "temperature_c": heat}
 
 
 def _sha256(path: Path) -> str | None:
@@ -391,17 +600,31 @@ def _sha256(path: Path) -> str | None:
     return hashlib.sha256(mapped).hexdigest()
 
 
+def _hash(array: Any) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def finite(value: Any) -> Any:
+    """Return what JSON can hold: null for what is no number."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Do what the request asks; return the reply."""
     reply: dict[str, Any] = {"schema": SCHEMA, "model_sha256": _sha256(Path(request["model"]))}
     archive = np.load(request["inputs"]) if request.get("inputs") else {}
-    enter("import")
     reply["runtime"], reply["version"], loader, reply["skipped"] = find_runtime(request)
-    cool(request)
     reply["cores"] = pin(request)
-    core = (reply["cores"] or [0])[0]
-    reply["environment"] = {"before": environment(core)}
+    system = load_sensors(request.get("sensors"), reply["cores"] or (), request.get("root", ""))
+    reply["cooled"] = cool(request, system)
+    reply["environment"] = {"before": environment(system)}
+    watch = system.watch(energy=_wants_energy(request)) if system else None
     kind = {"tflite": LiteRT, "onnx": OnnxRuntime, "factory": Factory}[request["format"]]
+    np.random.default_rng(0)  # loads megabytes of code, whether inputs are given or not
     gc.collect()
     reply["memory"] = {"before_reset": memory(), "method": reset_peak(), "imported": memory()}
     enter("load")
@@ -414,24 +637,59 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     else:
         inputs = random_inputs(session.inputs, request.get("seed", 0))
     enter("invoke")
-    if request["mode"] in ("latency", "both"):
-        run = session.feed(inputs)
-        begin = time.perf_counter_ns()
-        result = run()
-        first_ms = (time.perf_counter_ns() - begin) / 1e6
-        session.fetch(result)
-        warm, average = warm_up(run, request["limits"])
-        # Before the samples pile up: they are this file's memory, not the model's.
-        reply["memory"]["ran"] = memory()
-        reply["latency"] = {"load_ms": load_ms, "first_ms": first_ms, "warmup_runs": warm}
-        reply["latency"].update(measure(run, request["limits"], average))
-        reply["environment"]["after"] = environment(core)
+    run = session.feed(inputs)
+    begin = time.perf_counter_ns()
+    result = run()
+    first_ms = (time.perf_counter_ns() - begin) / 1e6
+    reply["output_sha256"] = [_hash(output) for output in session.fetch(result)]
+    reply["memory"]["ran"] = memory()
+    if request["mode"] != "accuracy":
+        reply.update(timing(request, session, inputs, watch, reply["memory"]))
+    if "latency" in reply:
+        reply["latency"].update(load_ms=load_ms, first_ms=first_ms)
+    reply["environment"]["after"] = environment(system)
+    reply.update(watch.report() if watch else {})
     if request["mode"] in ("accuracy", "both"):
-        arrays = [archive[f"input_{i}"] for i in range(len(session.inputs))]
-        np.savez(request["outputs"], **score(session, arrays, request.get("chunk", 64)))
+        enter("score")
+        chunk = request.get("chunk", 64)
+        reply["scored"] = [answer(session, piece, chunk) for piece in request["chunks"]]
     reply["inputs"], reply["outputs"] = session.inputs, session.outputs
     reply["python"], reply["machine"] = platform.python_version(), platform.machine()
     return reply
+
+
+def _wants_energy(request: dict[str, Any]) -> bool:
+    """Say whether single inferences are timed; power is read meanwhile."""
+    single = request.get("scenario") != "offline" and not request.get("instructions")
+    return bool(request.get("energy") and single and request["mode"] in ("latency", "both"))
+
+
+def timing(
+    request: dict[str, Any], session: Any, inputs: Sequence[Any], watch: Any, noted: dict[str, Any]
+) -> dict[str, Any]:
+    """Count, time or only run, as the mode and the scenario want it.
+
+    The memory is noted before the samples pile up: they are this file's, not the model's.
+    """
+    limits, run = request["limits"], session.feed(inputs)
+    if request["mode"] == "memory":
+        warm_up(run, limits)
+        noted["ran"] = memory()
+        return {}
+    if request.get("instructions"):
+        counted = instructions(run, int(request["instructions"]["runs"]), request["threads"])
+        noted["ran"] = memory()
+        return {"instructions": counted}
+    if request.get("scenario") == "offline":
+        found = throughput(session, inputs, request)
+        noted["ran"] = memory()
+        return {"throughput": found}
+    warm, average = warm_up(run, limits)
+    noted["ran"] = memory()
+    told = {"latency": {"warmup_runs": warm, **measure(run, limits, average, watch)}}
+    if request.get("soak"):
+        told["soak"] = soak(run, float(request["soak"]), watch and watch.system)
+    return told
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -443,12 +701,18 @@ def main(arguments: Sequence[str]) -> int:
     try:
         given = arguments[0]
         text = sys.stdin.read() if given == "-" else Path(given).read_text(encoding="utf-8")
-        reply = handle(json.loads(text))
+        request = json.loads(text)
+        enter("import")
+        if sys.version_info < OLDEST_PYTHON:
+            raise ImportError(f"Python 3.9 or newer is needed, this is {platform.python_version()}")
+        if np is None:
+            raise ImportError(f"NumPy is needed: {_no_numpy}")
+        reply = handle(request)
     except (Exception, SystemExit) as error:  # whatever it is, the other side must be told
         message = f"{type(error).__name__}: {error}"
         reply, code = {"schema": SCHEMA, "error": message, "stage": _stage}, FAILED
     # A runtime may have printed without ending its line.
-    sys.stdout.write("\n" + json.dumps(reply) + "\n")
+    sys.stdout.write("\n" + json.dumps(finite(reply), allow_nan=False) + "\n")
     sys.stdout.flush()
     return code
 

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgekd import provenance
-from edgekd.bench import facts, stats
+from edgekd.bench import facts, figures
 from edgekd.bench.devices import Device
-from edgekd.bench.protocol import Settings
+from edgekd.bench.null_memory import Nulls
+from edgekd.bench.remarks import remarks
+from edgekd.bench.reply import Reply
 from edgekd.bench.scores import Scores
+from edgekd.bench.settings import Settings
 from edgekd.bench.subjects import Subject
 from edgekd.errors import EdgekdError
-from edgekd.records import Measurement, Memory, TensorSpec
+from edgekd.records import Measurement, TensorSpec
 from edgekd.rundir import sha256_file
 from edgekd.transports.base import Transport
-
-#: Above this share of its cores, a machine is busy with something else.
-_BUSY = 0.75
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A device, reached, and how to measure on it."""
+    """A device, reached, and how to measure on it; ``nulls`` is filled by `null_memory`."""
 
     device: Device
     transport: Transport
     settings: Settings
+    nulls: Nulls = field(default_factory=dict)
 
 
 def record(
@@ -49,52 +50,68 @@ def record(
         outputs: the specs of the file's outputs.
         seconds: how long all of it took.
     """
-    memory = _memory(reply["memory"])
-    parameters, macs, unknown = _facts(subject)
-    unknown |= reached.unknown
+    told = Reply.model_validate(reply)
+    device = bench.device
+    memory = figures.memory(told.memory, bench.nulls.get((str(subject.kind), threads)))
+    parameters, macs, unknown = facts_of(subject)
+    unknown |= reached.unknown | figures.untimed(told, device)
     if memory is None:
         unknown["peak_rss_bytes"] = "the device has no /proc/self/status to read it from"
-    latency = reply["latency"]
-    given = tuple(TensorSpec.model_validate(spec) for spec in reply["inputs"])
+    latency = None if device.emulated else figures.latency(told.latency)
+    energy, no_energy = figures.energy(told, device, latency)
+    if no_energy is not None:
+        unknown["energy"] = no_energy
     return Measurement(
         status="ok",
-        device=bench.device.name,
+        device=device.name,
         artifact=subject.name,
         path=str(subject.path),
-        model_sha256=reply["model_sha256"],
+        model_sha256=told.model_sha256,
         size_bytes=subject.path.stat().st_size,
         parameters=parameters,
         macs=macs,
-        runtime=reply["runtime"],
-        runtime_version=reply["version"],
+        runtime=told.runtime,
+        runtime_version=told.version,
         threads=threads,
-        inputs=given if subject.artifact is None else subject.artifact.manifest.inputs,
+        inputs=tuple(told.inputs) if subject.artifact is None else subject.artifact.manifest.inputs,
         outputs=outputs,
-        latency=stats.summarise(
-            latency["raw_ms"],
-            load_ms=latency["load_ms"],
-            first_ms=latency["first_ms"],
-            warmup_runs=latency["warmup_runs"],
-        ),
+        latency=latency,
         memory=memory,
         accuracy=reached.accuracy,
         agreement=reached.agreement,
         samples=reached.samples,
-        emulated=bench.device.emulated,
+        test_samples=reached.of,
+        emulated=device.emulated,
+        scenario="offline" if told.throughput else "single-stream",
+        instructions=figures.instructions(told),
+        energy=energy,
+        throughput=None if device.emulated else figures.throughput(told),
+        soak=None if device.emulated else figures.soak(told),
+        throttled=None if device.emulated else told.throttling.throttled,
         unknown=unknown,
-        warnings=tuple(_warnings(bench, threads, reply)),
-        environment={
-            **reply["environment"],
-            "pinned_cores": reply["cores"],
-            "python": reply["python"],
-            "machine": reply["machine"],
-            "skipped_runtimes": reply["skipped"],
-            "timed_every": latency["every"],
-            "memory": reply["memory"],
-        },
+        warnings=tuple(remarks(told, device, bench.settings, threads)),
+        environment=_environment(told),
         parents=parents(subject),
         provenance=provenance.collect(wall_seconds=round(seconds, 3)),
     )
+
+
+def _environment(told: Reply) -> dict[str, Any]:
+    """Return what a person may want to look up: everything the reply tells beside the figures."""
+    return {
+        **told.environment.model_dump(),
+        "pinned_cores": told.cores,
+        "python": told.python,
+        "machine": told.machine,
+        "skipped_runtimes": told.skipped,
+        "timed_every": told.latency.every if told.latency else None,
+        "memory": told.memory.model_dump(),
+        "cooled": told.cooled.model_dump(),
+        "readings": [reading.model_dump() for reading in told.readings],
+        "throttling": told.throttling.reasons,
+        "output_sha256": told.output_sha256,
+        "scored_sha256": [part.sha256 for part in told.scored],
+    }
 
 
 def failed(subject: Subject, bench: Bench, threads: int, error: EdgekdError) -> Measurement:
@@ -125,7 +142,7 @@ def parents(subject: Subject) -> dict[str, str]:
     return found
 
 
-def _facts(subject: Subject) -> tuple[int | None, int | None, dict[str, str]]:
+def facts_of(subject: Subject) -> tuple[int | None, int | None, dict[str, str]]:
     """Return parameters, multiply-accumulates, and why one of them is not known."""
     if subject.facts is not None:
         unknown = {}
@@ -137,43 +154,3 @@ def _facts(subject: Subject) -> tuple[int | None, int | None, dict[str, str]]:
     if reason is not None:
         unknown["parameters"] = reason
     return count, None, unknown
-
-
-def _memory(stages: dict[str, Any]) -> Memory | None:
-    """Return what the model added, or None where the device does not tell."""
-    before, after = stages["imported"], stages["ran"]
-    if "peak" not in before or "peak" not in after:
-        return None
-    anonymous = None
-    if "anonymous" in before and "anonymous" in after:
-        anonymous = after["anonymous"] - before["anonymous"]
-    return Memory(
-        peak_rss_bytes=after["peak"] - before["peak"],
-        anonymous_bytes=anonymous,
-        process_peak_rss_bytes=max(stages["before_reset"]["peak"], after["peak"]),
-    )
-
-
-def _warnings(bench: Bench, threads: int, reply: dict[str, Any]) -> list[str]:
-    """Say what may have spoilt the figures."""
-    device, before = bench.device, reply["environment"]["before"]
-    found = []
-    if device.emulated:
-        found.append("emulated: the latency says nothing about a real device")
-    if device.arch not in (None, reply["machine"]):
-        found.append(f"the device is {reply['machine']}, its profile says {device.arch}")
-    if device.governor not in (None, before["governor"]):
-        found.append(f"the governor is {before['governor']}, the profile wants {device.governor}")
-    limit, heat = device.max_temperature, before["temperature_c"]
-    if limit is not None and heat is not None and heat > limit:
-        found.append(f"it stayed at {heat:.0f} C, above the profile's {limit:.0f} C")
-    load, cores = before["load"], before["cores"]
-    if load and cores and load[0] > _BUSY * cores:
-        found.append(f"the machine was busy (load {load[0]:.1f} on {cores} cores)")
-    if bench.settings.pin and threads == 1 and not reply["cores"]:
-        found.append("it could not be bound to one core: latency varies more")
-    if len(reply["latency"]["raw_ms"]) < bench.settings.min_runs:
-        found.append(f"only {len(reply['latency']['raw_ms'])} inferences fitted into the time")
-    if reply["memory"]["method"] != "reset":
-        found.append("peak memory may be too low: an earlier peak hides that of the model")
-    return found

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgekd import provenance
-from edgekd.bench.protocol import Settings
+from edgekd.bench.settings import Settings
 from edgekd.recipe import Recipe
 from edgekd.records import ArtifactManifest, Parity, TensorSpec
 from edgekd.rundir import Run, file_record, write_record

@@ -255,16 +255,19 @@ def test_every_stage_can_fail_with_a_word(tmp_path: Path) -> None:
 def test_all_samples_are_run_in_order(tmp_path: Path, total: int, kind: str) -> None:
     """In pieces of the file's own batch of 2, or of 3 where it is free; the last is filled up."""
     x = np.random.default_rng(0).standard_normal((total, 4)).astype(np.float32)
-    np.savez(tmp_path / "in.npz", input_0=x, sample_0=x[:2] if kind == "fixed" else x[:1])
+    np.savez(tmp_path / "in.npz", input_0=x)
     path = files.linear_onnx(tmp_path / "m.onnx", batch=2 if kind == "fixed" else "n")
-    ends = {"inputs": str(tmp_path / "in.npz"), "outputs": str(tmp_path / "out.npz")}
-    if total == 1 and kind == "fixed":
-        np.savez(tmp_path / "in.npz", input_0=x, sample_0=np.repeat(x, 2, axis=0))
-    reply(request(path, "onnx", mode="both", chunk=3, **ends))
+    np.savez(tmp_path / "sample.npz", sample_0=np.resize(x, (2 if kind == "fixed" else 1, 4)))
+    piece = {"inputs": str(tmp_path / "in.npz"), "outputs": str(tmp_path / "out.npz")}
+    given = request(path, "onnx", mode="both", chunk=3, chunks=[piece])
+    told = reply({**given, "inputs": str(tmp_path / "sample.npz")})
+    assert not (tmp_path / "in.npz").exists()  # a small device has no room for all of them
     weight, bias = np.arange(12.0).reshape(3, 4), np.array([0.5, 0.0, -0.5])
     with np.load(tmp_path / "out.npz") as found:
         assert list(found) == ["output_0"]
         np.testing.assert_allclose(found["output_0"], x @ weight.T + bias, rtol=1e-5)
+        digest = hashlib.sha256(found["output_0"].tobytes()).hexdigest()
+    assert told["scored"] == [{"samples": total, "sha256": {"output_0": digest}}]
 
 
 def test_random_inputs_are_seeded_and_fit() -> None:
@@ -284,3 +287,143 @@ def test_random_inputs_are_seeded_and_fit() -> None:
     assert made[3].min() < -20_000 and made[3].max() > 20_000
     again = agent.random_inputs(specs, 7)
     assert all(np.array_equal(a, b) for a, b in zip(made, again, strict=True))
+
+
+SENSORS = str(SOURCE.with_name("sensors.py"))
+
+
+def board(folder: Path, *, clock: int = 2_400_000) -> str:
+    """Write what a board tells of itself; return its root."""
+    written = {
+        "devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq": clock,
+        "devices/system/cpu/cpu{}/cpufreq/scaling_max_freq": 2_400_000,
+        "devices/system/cpu/cpu{}/cpufreq/cpuinfo_max_freq": 2_400_000,
+        "devices/system/cpu/cpu{}/cpufreq/scaling_governor": "performance",
+        "class/thermal/thermal_zone0/type": "cpu-thermal",
+        "class/thermal/thermal_zone0/temp": 55_000,
+    }
+    for name, value in written.items():
+        for core in range(os.cpu_count() or 1):
+            path = folder / "sys" / name.format(core)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{value}\n")
+    return str(folder)
+
+
+def test_clock_and_heat_are_read_while_it_runs(tmp_path: Path) -> None:
+    root = board(tmp_path / "root")
+    limits = {**FAST, "min_seconds": 0.6}
+    given = factory("busy", "500", limits=limits, sensors=SENSORS, root=root, energy=True)
+    found = reply({**given, "max_temperature": 60.0})
+    assert found["environment"]["before"]["governor"] == "performance"
+    assert found["environment"]["after"]["temperature_c"] == 55.0
+    assert 2 <= len(found["readings"]) <= 4
+    assert {r["frequency_mhz"] for r in found["readings"]} == {2400.0}
+    assert found["throttling"] == {"throttled": False, "reasons": []}
+    assert found["energy"] is None and "no sensor" in found["no_energy"]
+    cooled = {"rested_s": 0.0, "waited_s": 0.0, "gave_up": False, "temperature_c": 55.0}
+    assert found["cooled"] == cooled
+
+
+def test_a_device_that_stays_hot_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgekd.bench.sensors import System
+
+    now = [0.0]
+    monkeypatch.setattr(agent.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(agent.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    system = System(board(tmp_path), [0])
+    found = agent.cool({"cooldown": 5, "max_temperature": 50.0}, system)
+    assert found == {"rested_s": 5.0, "waited_s": 120.0, "gave_up": True, "temperature_c": 55.0}
+    assert not agent.cool({"max_temperature": 50.0}, None)["gave_up"]  # nothing tells
+
+
+def test_offline_counts_samples_in_batches(tmp_path: Path) -> None:
+    """Each batch takes 5 ms, whatever its size."""
+    given = factory("busy", "5000", scenario="offline", batch=16)
+    found = reply(given)
+    rate = found["throughput"]
+    assert "latency" not in found and rate["batch"] == 16
+    assert rate["samples"] == 16 * rate["calls"]
+    assert rate["per_second"] == pytest.approx(rate["samples"] / rate["seconds"])
+    assert 16 / 0.005 / 30 < rate["per_second"] <= 16 / 0.005  # others may use the same cores
+    fixed = files.linear_onnx(tmp_path / "m.onnx", batch=2)
+    assert reply(request(fixed, "onnx", scenario="offline", batch=16))["throughput"]["batch"] == 2
+
+
+def test_soak_keeps_the_median_of_every_second(tmp_path: Path) -> None:
+    given = factory("busy", "2000", soak=1.5, sensors=SENSORS, root=board(tmp_path))
+    found = reply(given)["soak"]
+    assert found["seconds"] >= 1.5 and len(found["p50_ms"]) == 2
+    assert all(2 <= p50 < 6 for p50 in found["p50_ms"])
+    assert found["n"] <= 1000 * found["seconds"] / 2
+    assert found["drift"] == pytest.approx(found["p50_ms"][1] / found["p50_ms"][0])
+    assert found["frequency_mhz"] == [2400.0, 2400.0] and found["temperature_c"] == [55.0, 55.0]
+
+
+def test_memory_only_and_accuracy_only(tmp_path: Path) -> None:
+    path = files.linear_onnx(tmp_path / "m.onnx")
+    only = reply(request(path, "onnx", mode="memory"))
+    assert "latency" not in only and "scored" not in only
+    np.savez(tmp_path / "in.npz", input_0=np.ones((3, 4), np.float32))
+    piece = {"inputs": str(tmp_path / "in.npz"), "outputs": str(tmp_path / "out.npz")}
+    scored = reply(request(path, "onnx", mode="accuracy", chunks=[piece]))
+    assert "latency" not in scored and scored["scored"][0]["samples"] == 3
+    for found in (only, scored):
+        assert found["memory"]["ran"]["anonymous"] >= found["memory"]["imported"]["anonymous"]
+
+
+def test_equal_inputs_give_equal_hashes(tmp_path: Path) -> None:
+    """The hash is that of the output's bytes, for inputs that anybody can make again."""
+    from edgekd.runtimes import onnxruntime
+
+    path = files.linear_onnx(tmp_path / "m.onnx")
+    specs: list[dict[str, Any]] = [{"name": "x", "shape": [None, 4], "dtype": "float32"}]
+    for seed in (3, 4):
+        y = onnxruntime.load(path).run(agent.random_inputs(specs, seed))[0]
+        told = reply(request(path, "onnx", seed=seed))
+        assert told["output_sha256"] == [hashlib.sha256(y.tobytes()).hexdigest()]
+
+
+def test_what_is_no_number_is_null_in_json() -> None:
+    made = {"a": [1.0, float("nan")], "b": {"c": (float("inf"), 2)}, 3: True}
+    assert agent.finite(made) == {"a": [1.0, None], "b": {"c": [None, 2]}, "3": True}
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("agent.np, agent._no_numpy = None, 'No module named numpy'", "NumPy is needed: No module"),
+        ("agent.OLDEST_PYTHON = (99, 0)", "Python 3.9 or newer is needed, this is 3."),
+    ],
+)
+def test_a_device_that_lacks_python_or_numpy_says_so(line: str, word: str) -> None:
+    code = f"import sys; from edgekd.bench import agent; {line}; sys.exit(agent.main(['-']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input="{}",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 3 and found["stage"] == "import" and word in found["error"]
+
+
+def test_replies_fit_the_published_schema(tmp_path: Path) -> None:
+    import jsonschema
+
+    from edgekd.bench.reply import Answer, faults
+
+    schema = Answer.model_json_schema(by_alias=True)
+    path = files.add(tmp_path / "add.tflite")
+    root = board(tmp_path / "root")
+    told = reply(request(path, "tflite", sensors=SENSORS, root=root, energy=True, soak=0.1))
+    refused = {"schema": "edgekd.run/1", "error": "no", "stage": "load"}
+    for found in (told, refused):
+        assert faults(found) == []
+        jsonschema.validate(found, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**told, "memory": {}}, schema)

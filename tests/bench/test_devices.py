@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from edgekd.bench.devices import Device, device_names, faults_in, load_device
+from edgekd.bench.devices import Device, builtin_names, faults_in, load_device
 from edgekd.errors import MeasurementError, UnknownNameError
 from edgekd.toml import dump_toml
 
 
-@pytest.mark.parametrize("name", device_names())
+@pytest.mark.parametrize("name", builtin_names())
 def test_every_profile_is_valid_and_says_what_it_is(name: str) -> None:
     device = load_device(name)
     assert device.name == name

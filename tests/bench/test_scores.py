@@ -6,44 +6,36 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edgekd.bench.scores import TestSet as Split
-from edgekd.bench.scores import judge, load_test_set, why_not, write_inputs
-from edgekd.errors import DataError, MeasurementError
+from edgekd.bench.scores import judge, why_not
+from edgekd.bench.testset import TestSet as Split
+from edgekd.bench.testset import load_test_set
+from edgekd.errors import DataError
 from edgekd.records import TensorSpec
 from edgekd.rundir import Run
 
 
 def split(n: int = 4, shape: tuple[int, ...] = (2, 3, 3), classes: int = 3) -> Split:
     rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((n, *shape)).astype(np.float32)
     return Split(
-        inputs=rng.standard_normal((n, *shape)).astype(np.float32),
+        read=lambda indices: inputs[indices],
+        sample_shape=shape,
         targets=np.arange(n) % classes,
         teacher=np.eye(classes)[np.zeros(n, int)],
         no_teacher=None,
         classes=classes,
+        sha256="data",
     )
 
 
-def test_inputs_are_coded_as_the_file_wants_them(tmp_path: Path) -> None:
-    test = split()
-    spec = TensorSpec(
-        name="x", shape=(1, 3, 3, 2), dtype="int8", layout="nhwc", scale=0.05, zero_point=3
-    )
-    write_inputs(test, spec, tmp_path / "in.npz")
-    wanted = np.clip(np.rint(test.inputs.transpose(0, 2, 3, 1) / 0.05) + 3, -128, 127)
-    with np.load(tmp_path / "in.npz") as found:
-        np.testing.assert_allclose(found["input_0"], wanted, atol=1)  # float32 and float64 ties
-        assert found["input_0"].dtype == np.int8
-        assert found["sample_0"].shape == (1, 3, 3, 2)
-        assert np.array_equal(found["sample_0"], found["input_0"][:1])
-
-
-def test_a_file_of_a_fixed_batch_is_timed_on_it(tmp_path: Path) -> None:
-    spec = TensorSpec(name="x", shape=(6, 2, 3, 3), dtype="float32")
-    write_inputs(split(n=4), spec, tmp_path / "in.npz")
-    with np.load(tmp_path / "in.npz") as found:
-        assert found["sample_0"].shape == (6, 2, 3, 3)
+def pieces(**outputs: np.ndarray) -> list[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Answers in two pieces."""
+    n = len(next(iter(outputs.values())))
+    cuts = np.arange(n)[: n - 1], np.arange(n)[n - 1 :]
+    return [(cut, {name: y[cut] for name, y in outputs.items()}) for cut in cuts]
 
 
 @pytest.mark.parametrize(
@@ -66,29 +58,44 @@ def test_says_why_samples_do_not_fit(specs: list[TensorSpec], reason: str | None
 def test_the_output_of_the_classes_is_scored(tmp_path: Path) -> None:
     """Coded int8: the classes are 0, 1, 2, 2 for the targets 0, 1, 2, 0 and the teacher's 0s."""
     scores = np.array([[9, 1, 1], [0, 5, 4], [-3, -2, -1], [0, 0, 1]], np.int8)
-    np.savez(tmp_path / "out.npz", output_0=np.zeros((4, 7)), output_1=scores)
     specs = [
         TensorSpec(name="features", shape=(None, 7), dtype="float32"),
         TensorSpec(name="logits", shape=(None, 3), dtype="int8", scale=0.5, zero_point=-3),
     ]
-    found = judge(tmp_path / "out.npz", specs, split())
-    assert (found.accuracy, found.agreement, found.samples) == (0.75, 0.25, 4)
+    answers = pieces(output_0=np.zeros((4, 7)), output_1=scores)
+    found = judge(answers, specs, split(), tmp_path / "kept")
+    assert (found.accuracy, found.agreement, found.samples, found.of) == (0.75, 0.25, 4, 4)
     assert found.unknown == {}
+    assert found.kept is not None and found.kept.spec is specs[1]
+    assert np.array_equal(found.kept.rows(np.array([1, 3])), scores[[1, 3]])
+    assert judge(answers, specs, split()).kept is None
 
 
-def test_what_cannot_be_scored_has_a_reason(tmp_path: Path) -> None:
+def test_what_cannot_be_scored_has_a_reason() -> None:
     spec = [TensorSpec(name="y", shape=(None, 3), dtype="float32")]
-    np.savez(tmp_path / "out.npz", output_0=np.zeros((4, 7)))
-    assert (
-        "no output of shape (N, 3)"
-        in judge(tmp_path / "out.npz", spec, split()).unknown["accuracy"]
-    )
-    np.savez(tmp_path / "out.npz", output_0=np.full((4, 3), np.nan))
-    found = judge(tmp_path / "out.npz", spec, split())
+    found = judge(pieces(output_0=np.zeros((4, 7))), spec, split())
+    assert "no output of shape (N, 3)" in found.unknown["accuracy"]
+    found = judge(pieces(output_0=np.full((4, 3), np.nan)), spec, split())
     assert found.accuracy is None and "NaN" in found.unknown["agreement"]
-    (tmp_path / "out.npz").write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(MeasurementError, match="cannot be read"):
-        judge(tmp_path / "out.npz", spec, split())
+    assert "no test sample" in judge([], spec, split()).unknown["accuracy"]
+
+
+@given(
+    n=st.integers(1, 60),
+    cut=st.lists(st.integers(1, 59), max_size=4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_pieces_score_as_the_whole_does(n: int, cut: list[int], seed: int) -> None:
+    """The shares are counts of samples, whatever the pieces."""
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal((n, 3)).astype(np.float32)
+    test = split(n, (1,))
+    parts = [part for part in np.split(np.arange(n), sorted({c for c in cut if c < n}))]
+    answers = [(part, {"output_0": logits[part]}) for part in parts]
+    found = judge(answers, [TensorSpec(name="y", shape=(None, 3), dtype="float32")], test)
+    top = logits.argmax(1)
+    assert found.accuracy == (top == test.targets).sum() / n
+    assert found.agreement == (top == 0).sum() / n
 
 
 def test_the_teachers_answers_are_matched_by_id(run: Run) -> None:
@@ -119,7 +126,7 @@ def test_lost_predictions_cost_the_agreement_alone(run: Run, damage: object, rea
     damage(run.predictions_path, kept)  # type: ignore[operator]
     found = load_test_set(run)
     assert found.teacher is None and reason in str(found.no_teacher)
-    assert len(found.targets) == len(found.inputs) > 0
+    assert len(found) == len(found.read(np.arange(len(found)))) > 0
 
 
 def test_data_that_has_changed_is_not_used(run: Run) -> None:
