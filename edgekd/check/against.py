@@ -2,7 +2,8 @@
 
 Sizes, memory, accuracy and agreement repeat well enough to fail on. Stored milliseconds do not:
 two runs of one and the same file on one machine differ by more than many a true slowdown, so they
-warn and never fail. An absolute ``latency_ms_p50`` does fail; see `edgekd.check.verdict`.
+warn and never fail. Where the baseline's file is there, `edgekd.check.latency` runs both in turn,
+and that can fail. An absolute ``latency_ms_p50`` fails too; see `edgekd.check.verdict`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgekd import format as fmt
-from edgekd.check.budgets import MINIMA, RELATIVE, Budget, Limit
+from edgekd.check.budgets import Budget, Limit
+from edgekd.check.operators import judge_operators_against, judge_runtime_against
+from edgekd.check.quantities import BY_NAME, RELATIVE, STORED_LATENCY, shown_apart
 from edgekd.check.subject import Item, Subject
-from edgekd.check.verdict import ALL, applies, shown_apart
+from edgekd.check.verdict import ALL, applies
 from edgekd.errors import RunError
 from edgekd.records import Verdict
 
@@ -37,7 +40,7 @@ def against(subject: Subject, baseline: Subject, budget: Budget) -> list[Verdict
             hint="Name another run: edgekd runs list",
         )
     verdicts = list(_other_data(subject, baseline))
-    for item, base in _pairs(subject, baseline):
+    for item, base in pairs(subject, baseline):
         for metric in dict.fromkeys(RELATIVE.values()):
             limit = budget.find(metric, item.name, None, relative=True)
             if limit is not None and applies(limit, item):
@@ -45,15 +48,23 @@ def against(subject: Subject, baseline: Subject, budget: Budget) -> list[Verdict
     return verdicts + list(_unmatched(subject, baseline, budget))
 
 
-def _pairs(subject: Subject, baseline: Subject) -> list[tuple[Item, Item]]:
-    """Match items by name; a bare file matches the only one of its format."""
-    pairs = [
+def pairs(subject: Subject, baseline: Subject) -> list[tuple[Item, Item]]:
+    """Match items by name; a bare file matches the only one of its format.
+
+    Args:
+        subject: what is checked.
+        baseline: what it is held against.
+
+    Raises:
+        RunError: a bare file could stand for several.
+    """
+    named = [
         (item, baseline.items[name])
         for name, item in subject.items.items()
         if name in baseline.items
     ]
-    if any(item.exported for item, _ in pairs) or (subject.run and baseline.run):
-        return pairs
+    if any(item.exported for item, _ in named) or (subject.run and baseline.run):
+        return named
     fitting = [
         (ours, theirs)
         for ours in subject.exported
@@ -66,13 +77,17 @@ def _pairs(subject: Subject, baseline: Subject) -> list[tuple[Item, Item]]:
             f"{baseline.label} could be held against several files: {names}",
             hint="Check one file: edgekd check RUN/artifacts/NAME/FILE --baseline FILE",
         )
-    return pairs + fitting
+    return named + fitting
 
 
 def _judge(item: Item, base: Item, limit: Limit, *, bare: bool) -> list[Verdict]:
     """Compare one number of one item on every device that the baseline has it on."""
     metric = limit.metric
-    device_free = metric == "size_bytes" or not (item.measurements or base.measurements)
+    if metric == "operators":
+        return [judge_operators_against(item, base, limit)]
+    if metric == "oldest_runtime":
+        return [judge_runtime_against(item, base, limit)]
+    device_free = not BY_NAME[metric].on_device or not (item.measurements or base.measurements)
     theirs = [None] if device_free else list(base.measurements)
     known = [device for device in theirs if base.value(metric, device) is not None]
     if not known:
@@ -84,7 +99,9 @@ def _judge(item: Item, base: Item, limit: Limit, *, bare: bool) -> list[Verdict]
         if value is not None and before is not None:
             verdicts.append(_compare(item, base, device, limit, value, before))
         else:
-            message = f"the baseline has it, but {item.reason(metric, device)}; edgekd benchmark"
+            message = f"the baseline has it, but {item.reason(metric, device)}"
+            if BY_NAME[metric].on_device:
+                message += "; edgekd benchmark"
             # A device that was not visited this time is no failure as long as another one was.
             status = "warn" if common and device not in common else "fail"
             verdicts.append(_verdict(item, device, limit, status, message, baseline=before))
@@ -96,7 +113,7 @@ def _compare(
 ) -> Verdict:
     metric = limit.metric
     value_text, before_text = shown_apart(metric, value, before)
-    if metric in MINIMA:
+    if BY_NAME[metric].least:
         bound = before - limit.value
         passed = value >= bound - _ROUNDING
         message = (
@@ -104,10 +121,15 @@ def _compare(
             f"may lose {fmt.points(limit.value).lstrip('+')}"
         )
     else:
-        bound = before * limit.value
-        passed = value <= bound * (1 + _ROUNDING)
-        ratio = fmt.factor(value / before) if before else "from nothing"
-        message = f"{value_text} against {before_text}: {ratio}, at most {limit.value:g}x"
+        factor = limit.value
+        if metric == "latency_ms_p50" and limit.default:
+            factor = STORED_LATENCY
+        bound = max(before * factor, before + BY_NAME[metric].room)
+        passed = value <= bound + abs(bound) * _ROUNDING
+        ratio = fmt.factor(value / before) if before > 0 else "from nothing"
+        message = f"{value_text} against {before_text}: {ratio}, at most {factor:g}x"
+        if passed and value > before * factor:
+            message += ", and a few pages of memory are no growth"
     status = "pass" if passed else "fail"
     if metric == "latency_ms_p50" and not passed:
         status = "warn"
@@ -118,13 +140,13 @@ def _compare(
 
 def _circumstances(item: Item, base: Item, device: str | None, metric: str) -> str:
     """Say what else differs between two measurements."""
-    if device is None or metric == "size_bytes":
+    if device is None or not BY_NAME[metric].on_device:
         return ""
     ours, theirs = item.measurements[device], base.measurements[device]
     differing = []
     if (ours.runtime, ours.runtime_version) != (theirs.runtime, theirs.runtime_version):
         differing.append(f"{theirs.runtime} {theirs.runtime_version}")
-    if metric not in MINIMA and ours.threads != theirs.threads:
+    if not BY_NAME[metric].least and ours.threads != theirs.threads:
         differing.append(f"{theirs.threads} threads")
     if metric == "latency_ms_p50" and ours.provenance.cpu != theirs.provenance.cpu:
         differing.append(f"another CPU, {theirs.provenance.cpu}")
@@ -153,7 +175,7 @@ def _unmatched(subject: Subject, baseline: Subject, budget: Budget) -> Iterator[
         for item in subject.exported:
             if item.name not in baseline.items:
                 yield _plain(item.name, "warn", "new: the baseline has no such file")
-    elif not any(item.exported for item, _ in _pairs(subject, baseline)):
+    elif not any(item.exported for item, _ in pairs(subject, baseline)):
         message = f"no file of {subject.label} can be held against {baseline.label}"
         yield _plain(ALL, "fail", message)
     for limit in budget.relative:

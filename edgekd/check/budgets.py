@@ -4,25 +4,26 @@
 
     size_bytes = 500_000            # at the top: every exported file, on every device it was
     latency_ms_p50 = 20.0           # measured on
-    peak_rss_bytes = 20_000_000
+    anonymous_bytes = 20_000_000
     accuracy = 0.90
-    agreement = 0.90
+    oldest_runtime = ["TensorFlow Lite 2.14", "onnxruntime 1.17"]
 
     [device.pi4]                    # every exported file, on this device
     latency_ms_p50 = 60.0
 
     [artifact."tflite-int8"]        # this file, on every device it was measured on;
     size_bytes = 60_000             # also "teacher" and "student", which only a name reaches
+    operators = ["CONV_2D", "FULLY_CONNECTED", "RESHAPE", "SOFTMAX"]
 
     [artifact."tflite-int8".device.pi4]
     latency_ms_p50 = 30.0
 
     [relative]                      # against a baseline, under `edgekd check --baseline`
     size_bytes = 1.05               # at most 1.05 times the baseline's
-    latency_ms_p50 = 1.10
-    peak_rss_bytes = 1.10
+    latency_ms_p50 = 1.03
     accuracy_drop = 0.005           # at most 0.5 percentage points less
-    agreement_drop = 0.01
+    new_operators = 0               # no kind of operator that the baseline does not have
+    newer_runtime = false           # what runs the baseline must run it
 
     [artifact."tflite-int8".relative]
     accuracy_drop = 0.02
@@ -34,28 +35,20 @@ hides the others: file and device, then file, then device, then the top.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgekd import recipe_faults
+from edgekd.check.quantities import BY_NAME, RELATIVE, defaults
+from edgekd.check.releases import parse_release
 from edgekd.errors import RecipeError
 from edgekd.toml import read_toml
 
-#: Limits that a value must not exceed, and limits that it must reach.
-MAXIMA = ("size_bytes", "latency_ms_p50", "peak_rss_bytes")
-MINIMA = ("accuracy", "agreement")
-
-#: Key under ``[relative]`` -> the number it is about.
-RELATIVE = {
-    "size_bytes": "size_bytes",
-    "latency_ms_p50": "latency_ms_p50",
-    "peak_rss_bytes": "peak_rss_bytes",
-    "accuracy_drop": "accuracy",
-    "agreement_drop": "agreement",
-}
+#: The file that holds limits where nobody names another one.
+DEFAULT_FILE = "budget.toml"
 
 _Maximum = Annotated[float, Field(ge=0)]
 _Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -70,23 +63,45 @@ class _OnDevice(_Table):
     """Limits that depend on the device. Its size is the same everywhere."""
 
     latency_ms_p50: _Maximum | None = None
+    instructions: _Maximum | None = None
     peak_rss_bytes: _Maximum | None = None
+    anonymous_bytes: _Maximum | None = None
     accuracy: _Fraction | None = None
     agreement: _Fraction | None = None
 
 
 class _Relative(_Table):
     size_bytes: _Ratio | None = None
+    parameters: _Ratio | None = None
+    macs: _Ratio | None = None
+    operator_count: _Ratio | None = None
+    new_operators: _Maximum | None = None
+    newer_runtime: bool | None = None
     latency_ms_p50: _Ratio | None = None
+    instructions: _Ratio | None = None
     peak_rss_bytes: _Ratio | None = None
+    anonymous_bytes: _Ratio | None = None
     accuracy_drop: _Fraction | None = None
     agreement_drop: _Fraction | None = None
 
 
 class _Artifact(_OnDevice):
     size_bytes: _Maximum | None = None
+    parameters: _Maximum | None = None
+    macs: _Maximum | None = None
+    operator_count: _Maximum | None = None
+    operators: list[Annotated[str, Field(min_length=1)]] | None = None
+    oldest_runtime: str | list[str] | None = None
+    fp32_parity: _Maximum | None = None
     device: dict[str, Any] = {}
     relative: dict[str, Any] = {}
+
+    @field_validator("oldest_runtime")
+    @classmethod
+    def _releases(cls, value: str | list[str] | None) -> str | list[str] | None:
+        for text in [value] if isinstance(value, str) else value or []:
+            parse_release(text)
+        return value
 
 
 class _Top(_Artifact):
@@ -104,6 +119,8 @@ class Limit:
         device: the device it holds on; None: every device.
         relative: it holds against a baseline.
         default: nobody wrote it; it holds because a baseline was given.
+        names: the operators that are allowed, or the runtimes that must run the file; ``value`` is
+            then how many others there may be.
     """
 
     metric: str
@@ -112,18 +129,12 @@ class Limit:
     device: str | None = None
     relative: bool = False
     default: bool = False
+    names: tuple[str, ...] = ()
 
 
 #: What a baseline is held against where the budget has no ``[relative]`` at all.
 DEFAULT_RELATIVE = tuple(
-    Limit(metric, value, relative=True, default=True)
-    for metric, value in (
-        ("size_bytes", 1.05),
-        ("latency_ms_p50", 1.10),
-        ("peak_rss_bytes", 1.10),
-        ("accuracy", 0.005),
-        ("agreement", 0.01),
-    )
+    Limit(metric, value, relative=True, default=True) for metric, value in defaults()
 )
 
 
@@ -160,7 +171,7 @@ class Budget:
         """
         faults = faults_in(raw)
         if faults:
-            hint = f"A budget has the keys {', '.join((*MAXIMA, *MINIMA))}, for all files or in "
+            hint = f"A budget has the keys {', '.join(BY_NAME)}, for all files or in "
             hint += '[artifact."NAME"] and [device.NAME]; and [relative].'
             raise RecipeError(source, [fault.lstrip(".") for fault in faults], hint=hint)
         return cls(tuple(_limits(raw)), source)
@@ -200,7 +211,12 @@ class Budget:
         """Return the budget with `DEFAULT_RELATIVE` where it has no relative limits."""
         if self.relative:
             return self
-        return Budget((*self.limits, *DEFAULT_RELATIVE), self.source)
+        return replace(self, limits=(*self.limits, *DEFAULT_RELATIVE))
+
+    def only(self, *metrics: str) -> Budget:
+        """Return the limits of some numbers."""
+        kept = tuple(limit for limit in self.limits if limit.metric in metrics)
+        return replace(self, limits=kept)
 
 
 def faults_in(raw: Any) -> list[str]:
@@ -257,9 +273,14 @@ def _limits(raw: Mapping[str, Any]) -> Iterator[Limit]:
         artifact = where[1] if where[:1] == ("artifact",) else None
         device = where[-1] if "device" in where[-2:-1] else None
         for key, value in table.items():
-            if value is not None and (relative or key in MAXIMA or key in MINIMA):
-                metric = RELATIVE[key] if relative else key
-                yield Limit(metric, float(value), artifact, device, relative)
+            metric = RELATIVE.get(key) if relative else key
+            if value is None or metric not in BY_NAME:
+                continue
+            names: tuple[str, ...] = ()
+            if isinstance(value, str | list | tuple):
+                names = (value,) if isinstance(value, str) else tuple(map(str, value))
+                value = 0.0
+            yield Limit(metric, float(value), artifact, device, relative, names=names)
 
 
 def _advice(fault: str) -> str:

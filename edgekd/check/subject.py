@@ -5,10 +5,14 @@ All three become the same list of `Item`s, so that the verdicts do not care wher
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
+from edgekd.check.facts import Facts, read_facts
+from edgekd.check.quantities import OF_FILE
 from edgekd.errors import RunError
 from edgekd.records import ArtifactManifest, Measurement, ModelFacts, Score
 from edgekd.rundir import Run, read_record, sha256_file
@@ -29,6 +33,8 @@ class Item:
         known: numbers that do not depend on a device.
         sha256: of the file; a measurement of another file is stale.
         measurements: by device.
+        path: the file itself, where there is one.
+        scheme: how it was quantized, ``none`` for float32; None: not known.
     """
 
     name: str
@@ -37,9 +43,18 @@ class Item:
     known: Mapping[str, float] = field(default_factory=dict)
     sha256: str | None = None
     measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    path: Path | None = None
+    scheme: str | None = None
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the file itself says; it is read when first asked for."""
+        return Facts() if self.path is None else read_facts(self.path)
 
     def value(self, metric: str, device: str | None) -> float | None:
         """Return a number of the item, on a device; None if it is not known."""
+        if metric in OF_FILE and self.path is not None:
+            return self.facts.numbers.get(metric)  # of this file, whatever was measured
         measurement = self.measurements.get(device) if device else None
         if measurement is not None and self.trouble(device) is None:
             found = _number(measurement, metric)
@@ -65,15 +80,26 @@ class Item:
 
     def reason(self, metric: str, device: str | None) -> str:
         """Say why a number is not known."""
+        if metric == "fp32_parity":
+            return self._parity_reason()
+        if metric in OF_FILE:
+            return self.facts.unknown.get(metric, "there is no file to read it from")
         if metric == "latency_ms_p50" and self.emulated(device):
             return "it was measured under emulation only, where milliseconds say nothing"
         trouble = self.trouble(device)
         if trouble is not None:
             return trouble
+        if metric == "instructions" and not self.emulated(device):
+            return "instructions are counted on emulated devices only"
         unknown = self.measurements[device].unknown if device else {}
         short = metric.split("_")[0]
         told = next((why for key, why in unknown.items() if key in (metric, short)), None)
         return told or f"the measurement on {device} does not hold it"
+
+    def _parity_reason(self) -> str:
+        if self.scheme not in (None, "none"):
+            return f"the file is quantized ({self.scheme}), so that it is not held to float32"
+        return "no manifest beside the file tells what its proof found"
 
 
 @dataclass(frozen=True)
@@ -97,7 +123,7 @@ class Subject:
 
 
 def subject(ref: Run | str | Path | None) -> Subject:
-    """Open what is checked.
+    """Open what is checked, or what it is held against.
 
     Args:
         ref: a run (open, id, or path; None for the newest), a model file, or a folder of
@@ -131,9 +157,11 @@ def _of_run(run: Run) -> Subject:
             Item(
                 name=artifact.manifest.name,
                 format=artifact.manifest.target,
-                known={"size_bytes": file.size_bytes},
+                known={"size_bytes": file.size_bytes, **_parity(artifact.manifest)},
                 sha256=file.sha256,
                 measurements=by_name.get(artifact.manifest.name, {}),
+                path=artifact.path,
+                scheme=artifact.manifest.quantize,
             )
         )
     teacher = manifest.teachers[0] if manifest.teachers else None
@@ -156,26 +184,67 @@ def _known(facts: ModelFacts, scores: Sequence[Score | None]) -> dict[str, float
     score = scores[0] if scores else None
     numbers = {
         "size_bytes": facts.size_bytes,
+        "parameters": facts.parameters,
+        "macs": facts.macs,
         "accuracy": score.test_accuracy if score else None,
         "agreement": score.test_agreement if score else None,
     }
     return {key: value for key, value in numbers.items() if value is not None}
 
 
+def _parity(manifest: ArtifactManifest) -> dict[str, float]:
+    """Return how far a float32 file is from its network, as the proof at its export found."""
+    return {"fp32_parity": manifest.parity.max_abs_error} if manifest.quantize == "none" else {}
+
+
 def _of_file(path: Path) -> Subject:
     """Weigh a bare file; beside the manifest that it was exported with, it keeps its name."""
-    kind = identify(path)
-    name = path.name
+    item = _bare(path)
+    return Subject(f"the file {path}", {item.name: item})
+
+
+def _bare(path: Path) -> Item:
+    kind, sha256 = identify(path), sha256_file(path)
+    item = Item(
+        path.name,
+        format=kind,
+        known={"size_bytes": float(path.stat().st_size)},
+        sha256=sha256,
+        path=path,
+    )
     if (path.parent / "manifest.json").is_file():
         try:
             manifest = read_record(path.parent / "manifest.json", ArtifactManifest)
         except RunError:
-            manifest = None  # somebody else's manifest.json
-        if manifest is not None and manifest.file == path.name:
-            name = manifest.name
-    known = {"size_bytes": float(path.stat().st_size)}
-    item = Item(name, format=kind, known=known, sha256=sha256_file(path))
-    return Subject(f"the file {path}", {name: item})
+            return item  # somebody else's manifest.json
+        if manifest.file == path.name:
+            item = replace(item, name=manifest.name)
+            if manifest.files[manifest.file].sha256 == sha256:
+                known = {**item.known, **_parity(manifest)}
+                item = replace(item, known=known, scheme=manifest.quantize)
+    return item
+
+
+def several(paths: Sequence[Path], names: Iterable[str]) -> Subject:
+    """Open several bare files.
+
+    Args:
+        paths: of the files.
+        names: that a budget has tables for. A file is called by its path, as it was given, where
+            one of them is that path or two files have the same name.
+
+    Raises:
+        ModelFileError: one of them is no model.
+    """
+    tables = set(names)
+    found = [_bare(path) for path in dict.fromkeys(paths)]
+    often = Counter(item.name for item in found)
+    items: dict[str, Item] = {}
+    for item in found:
+        place = item.path.as_posix() if item.path else item.name
+        own = place if place in tables or often[item.name] > 1 else item.name
+        items[own] = replace(item, name=own)
+    return Subject(f"{len(items)} files" if len(items) != 1 else f"the file {paths[0]}", items)
 
 
 def _of_measurements(path: Path, measurements: Sequence[Measurement]) -> Subject:
@@ -198,8 +267,14 @@ def _number(measurement: Measurement, metric: str) -> float | None:
     if metric == "latency_ms_p50":
         usable = measurement.latency is not None and not measurement.emulated
         return measurement.latency.p50_ms if usable and measurement.latency else None
-    if metric == "peak_rss_bytes":
-        return measurement.memory.peak_rss_bytes if measurement.memory else None
-    if metric == "accuracy":
-        return measurement.accuracy
-    return measurement.agreement if metric == "agreement" else None
+    memory, counted = measurement.memory, measurement.instructions
+    numbers: dict[str, float | None] = {
+        "peak_rss_bytes": memory.peak_rss_bytes if memory else None,
+        "anonymous_bytes": memory.anonymous_bytes if memory else None,
+        "instructions": counted.per_inference if counted else None,
+        "parameters": measurement.parameters,
+        "macs": measurement.macs,
+        "accuracy": measurement.accuracy,
+        "agreement": measurement.agreement,
+    }
+    return numbers.get(metric)

@@ -7,11 +7,12 @@ worse than none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from difflib import get_close_matches
 
-from edgekd import format as fmt
-from edgekd.check.budgets import MAXIMA, MINIMA, Budget, Limit
+from edgekd.check.budgets import Budget, Limit
+from edgekd.check.operators import judge_operators, judge_runtime
+from edgekd.check.quantities import BY_NAME, OF_FILE, QUANTITIES, Quantity, shown_apart
 from edgekd.check.subject import Item, Subject
 from edgekd.records import Verdict
 
@@ -19,59 +20,67 @@ from edgekd.records import Verdict
 ALL = "*"
 
 
-def absolute(subject: Subject, budget: Budget) -> list[Verdict]:
+def absolute(subject: Subject, budget: Budget, *, partial: bool = False) -> list[Verdict]:
     """Hold every number against its absolute limit, file by file.
 
     Args:
         subject: what is checked.
         budget: its limits; those against a baseline are left to `edgekd.check.against`.
+        partial: only some of the files were given, so that a limit of another one says nothing.
     """
-    verdicts = []
+    held = list(holding(subject, budget))
+    verdicts = [_judge(item, device, limit) for item, device, limit in held]
+    if partial:
+        return verdicts
+    return verdicts + _homeless(subject, budget.absolute, {limit for _, _, limit in held})
+
+
+def holding(subject: Subject, budget: Budget) -> Iterator[tuple[Item, str | None, Limit]]:
+    """Yield every absolute limit with the file and the device that it holds for.
+
+    Args:
+        subject: what is checked.
+        budget: the limits.
+    """
     for item in subject.items.values():
-        for metric in (*MAXIMA, *MINIMA):
-            for device in _devices(item, metric, budget):
-                limit = budget.find(metric, item.name, device)
+        for quantity in QUANTITIES:
+            for device in _devices(item, quantity, budget):
+                limit = budget.find(quantity.name, item.name, device)
                 if limit is not None and applies(limit, item):
-                    verdicts.append(_judge(item, device, limit))
-    return verdicts + _homeless(subject, budget.absolute)
+                    yield item, device, limit
 
 
 def applies(limit: Limit, item: Item) -> bool:
-    """Say whether a limit that matches an item is meant for it: teacher and student by name."""
-    return item.exported or limit.artifact is not None
+    """Say whether a limit that matches an item is meant for it.
 
-
-def shown(metric: str, value: float) -> str:
-    """Return a number as people read it, with its unit.
-
-    >>> shown("size_bytes", 92_160), shown("accuracy", 0.974)
-    ('92.2 KB', '97.40%')
+    Teacher and student are reached by name. So is a quantized file where a limit is about float32,
+    and a file of another format where it is about a runtime.
     """
-    if metric in MINIMA:
-        return fmt.percent(value)
-    return fmt.milliseconds(value) if metric == "latency_ms_p50" else fmt.size(value)
+    if limit.artifact is not None:
+        return True
+    if limit.metric == "fp32_parity" and item.scheme not in (None, "none"):
+        return False
+    if limit.metric == "oldest_runtime" and not limit.relative:
+        return item.exported and any(_runs(name, item) for name in limit.names)
+    return item.exported
 
 
-def shown_apart(metric: str, value: float, limit: float) -> tuple[str, str]:
-    """Return two numbers so that they read differently if they are different."""
-    pair = shown(metric, value), shown(metric, limit)
-    if pair[0] != pair[1] or value == limit:
-        return pair
-    if metric in MINIMA:
-        return f"{value:.9g}", f"{limit:.9g}"
-    unit = "ms" if metric == "latency_ms_p50" else "bytes"
-    return f"{value:,.12g} {unit}", f"{limit:,.12g} {unit}"
+def _runs(release: str, item: Item) -> bool:
+    return item.format in (None, "onnx" if release.startswith("onnxruntime") else "tflite")
 
 
-def _devices(item: Item, metric: str, budget: Budget) -> list[str | None]:
+def _devices(item: Item, quantity: Quantity, budget: Budget) -> list[str | None]:
     """Return the devices that a number must be known on.
 
     Those that the item was measured on, and those that a limit names. An emulated device counts
-    for latency only where it is named: the limit then fails and says why.
+    for latency only where it is named: the limit then fails and says why. For instructions it is
+    the other way round.
     """
-    if metric == "size_bytes":
+    metric = quantity.name
+    if not quantity.on_device:
         return [None]
-    own = [d for d in item.measurements if metric != "latency_ms_p50" or not item.emulated(d)]
+    emulated = {"latency_ms_p50": False, "instructions": True}.get(metric)
+    own = [d for d in item.measurements if emulated in (None, item.emulated(d))]
     named = [
         limit.device
         for limit in budget.absolute
@@ -85,13 +94,18 @@ def _devices(item: Item, metric: str, budget: Budget) -> list[str | None]:
 
 def _judge(item: Item, device: str | None, limit: Limit) -> Verdict:
     metric = limit.metric
+    if metric == "operators":
+        return judge_operators(item, limit)
+    if metric == "oldest_runtime":
+        return judge_runtime(item, limit)
     value = item.value(metric, device)
     if value is None:
         where = f" --device {device}" if device else ""
-        message = f"cannot be held: {item.reason(metric, device)}; edgekd benchmark{where}"
+        advice = "" if metric in (*OF_FILE, "fp32_parity") else f"; edgekd benchmark{where}"
+        message = f"cannot be held: {item.reason(metric, device)}{advice}"
         passed = False
     else:
-        most = metric in MAXIMA
+        most = not BY_NAME[metric].least
         passed = value <= limit.value if most else value >= limit.value
         value_text, limit_text = shown_apart(metric, value, limit.value)
         if passed:
@@ -109,12 +123,18 @@ def _judge(item: Item, device: str | None, limit: Limit) -> Verdict:
     )
 
 
-def _homeless(subject: Subject, limits: Sequence[Limit]) -> list[Verdict]:
+def _homeless(subject: Subject, limits: Sequence[Limit], used: Set[Limit]) -> list[Verdict]:
     """Fail the limits of files that are not there."""
     verdicts = []
     for limit in limits:
         name = limit.artifact
-        if name is None and not subject.exported:
+        special = limit.metric in ("fp32_parity", "oldest_runtime")
+        if name is None and special and subject.exported and limit not in used:
+            wanted = "in float32" if limit.metric == "fp32_parity" else "for these runtimes"
+            if any(one.metric == limit.metric for one in used):
+                continue  # limits of single files hide it
+            message = f"cannot be held: {subject.label} has no file {wanted}"
+        elif name is None and not subject.exported:
             message = f"cannot be held: {subject.label} has no exported file; edgekd export"
         elif name is not None and name not in subject.items:
             close = get_close_matches(name, subject.items, n=1)
