@@ -32,6 +32,7 @@ NAMES = {
     "train.optimizer": "optimizer",
     "train.schedule": "schedule",
     "train.augment.*.name": "augmentation",
+    "train.loggers.*": "logger",
     "student.input.transforms.*.name": "transform",
     "teacher.*.input.transforms.*.name": "transform",
     "peer.*.input.transforms.*.name": "transform",
@@ -71,6 +72,7 @@ GIVEN = {
     "model": ("num_classes", "input_shape"),
     "augmentation": ("sample_shape",),
     "transform": ("sample_shape",),
+    "logger": ("path", "recipe"),
 }
 
 #: Sections with a check of their own: key path -> ``module:function(value) -> list of faults``.

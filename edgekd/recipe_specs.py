@@ -151,6 +151,7 @@ class TrainSpec(Table):
         doctor: ``strict`` stops before the first epoch where the doctor finds a fault, ``warn``
             only says it, ``off`` does not look.
         energy: measure or estimate what each training takes, by codecarbon, offline.
+        loggers: where each epoch is logged beside ``metrics.jsonl``: ``tensorboard``, ``mlflow``.
     """
 
     epochs: Positive = 30
@@ -180,6 +181,7 @@ class TrainSpec(Table):
     baseline: bool = False
     doctor: Literal["strict", "warn", "off"] = "strict"
     energy: Annotated[EnergySpec | None, BeforeValidator(_switch)] = None
+    loggers: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
 
 
 class SynthesisSpec(Table):

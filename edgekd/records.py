@@ -14,6 +14,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from edgekd.recordbase import Fraction, Record, Sha256, Versioned
+from edgekd.records_bench import (
+    Compared,
+    InferenceEnergy,
+    Instructions,
+    OperatorTime,
+    Soak,
+    Throughput,
+)
 from edgekd.records_networks import Energy as Energy
 from edgekd.records_networks import ExitHeads as ExitHeads
 from edgekd.records_networks import Link as Link
@@ -175,18 +183,19 @@ class Latency(Record):
     """Latency of one inference, in milliseconds; every raw sample is kept, in order.
 
     ``load_ms`` is reading the file and allocating, ``first_ms`` the first inference. ``outliers``
-    counts samples above Q3 + 1.5 IQR (Tukey); none is dropped.
+    counts samples above Q3 + 1.5 IQR (Tukey); none is dropped. A benchmark program of the user's
+    (``--binary``) gives some of these only: what it keeps to itself is None, ``raw_ms`` empty.
     """
 
     n: int
-    load_ms: float
-    first_ms: float
-    min_ms: float
+    load_ms: float | None
+    first_ms: float | None
+    min_ms: float | None
     p50_ms: float
-    p90_ms: float
-    p99_ms: float
+    p90_ms: float | None
+    p99_ms: float | None
     mean_ms: float
-    outliers: int
+    outliers: int | None
     warmup_runs: int
     raw_ms: tuple[float, ...]
 
@@ -194,19 +203,29 @@ class Latency(Record):
 class Memory(Record):
     """Memory of the measuring process, in bytes.
 
-    ``peak_rss`` is the process's high-water mark (VmHWM) minus that of the same process before
-    the model was loaded (runtime imported); ``anonymous`` the growth of anonymous memory between
-    those two moments; ``process_peak_rss`` the whole high-water mark, runtime included.
+    ``raw_peak_rss`` is the process's high-water mark (VmHWM) after the first inferences minus
+    that of the same process before the model was loaded (runtime imported); ``raw_anonymous`` the
+    growth of anonymous memory between those two moments, ``loaded_anonymous`` the part of it until
+    the model was loaded. ``null_peak_rss`` and ``null_anonymous`` are the same of a model that
+    does nothing, in the same runtime (None: not measured); ``peak_rss`` and ``anonymous`` are the
+    raw figures less those: the model's own. ``process_peak_rss`` is the whole high-water mark,
+    runtime included.
     """
 
     peak_rss_bytes: int
     anonymous_bytes: int | None = None
     process_peak_rss_bytes: int
+    raw_peak_rss_bytes: int | None = None
+    raw_anonymous_bytes: int | None = None
+    loaded_anonymous_bytes: int | None = None
+    null_peak_rss_bytes: int | None = None
+    null_anonymous_bytes: int | None = None
 
 
 class Measurement(Versioned):
     """What was measured of one model file on one device.
 
+    ``samples`` of the split's ``test_samples`` gave accuracy and agreement.
     ``unknown`` says, for each number that could not be had, why.
     """
 
@@ -229,7 +248,16 @@ class Measurement(Versioned):
     accuracy: Fraction | None = None
     agreement: Fraction | None = None
     samples: int | None = None
+    test_samples: int | None = None
+    compared: tuple[Compared, ...] = ()
     emulated: bool = False
+    scenario: Literal["single-stream", "offline"] = "single-stream"
+    instructions: Instructions | None = None
+    energy: InferenceEnergy | None = None
+    throughput: Throughput | None = None
+    soak: Soak | None = None
+    operators: tuple[OperatorTime, ...] = ()
+    throttled: bool | None = None
     unknown: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     error: str | None = None
@@ -239,13 +267,20 @@ class Measurement(Versioned):
 
 
 class Verdict(Record):
-    """One line of a check: a measured value held against a budget or a baseline."""
+    """One line of a check: a measured value held against a budget or a baseline.
+
+    Where two files took turns, ``ratio`` is the median of ours over theirs and ``low`` to ``high``
+    its 95% interval; ``inconclusive`` says that this is too wide to tell.
+    """
 
     artifact: str
     device: str | None = None
     metric: str
-    status: Literal["pass", "fail", "warn"]
+    status: Literal["pass", "fail", "warn", "inconclusive"]
     value: float | None = None
     limit: float | None = None
     baseline: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
     message: str

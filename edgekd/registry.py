@@ -28,6 +28,7 @@ TABLES: dict[str, str] = {
     "augmentation": "edgekd.distill:AUGMENTATIONS",
     "optimizer": "edgekd.distill:OPTIMIZERS",
     "schedule": "edgekd.distill:SCHEDULES",
+    "logger": "edgekd.distill:LOGGERS",
     "synthesiser": "edgekd.distill.synthesis:SYNTHESISERS",
     "target": "edgekd.export:TARGETS",
     "scheme": "edgekd.quantize:SCHEMES",

@@ -14,6 +14,7 @@ from edgekd.cli import (
     evaluate,
     exits,
     export,
+    history,
     inspect,
     layers,
     recipes,
@@ -64,6 +65,7 @@ app.command("benchmark")(benchmark.benchmark)
 app.command("evaluate")(evaluate.evaluate)
 app.command("exits")(exits.exits)
 app.command("check")(check.check)
+app.command("history")(history.history)
 app.command("report")(report.report)
 app.command("layers")(layers.layers)
 app.command("record")(record.record)

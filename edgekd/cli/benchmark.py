@@ -46,9 +46,7 @@ def benchmark(
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(
-            help="Where the one --device is: user@host[:port], or ssh's name for it."
-        ),
+        typer.Option(help="Where the one --device is: user@host[:port], or ssh's name for it."),
     ] = None,
     serial: Annotated[
         str | None, typer.Option(help="Serial number of the one --device, as adb lists it.")

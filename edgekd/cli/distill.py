@@ -75,7 +75,11 @@ def distill(
         from edgekd.distill.following import follows
         from edgekd.footprint import footprint
         from edgekd.lineage import lineage
+        from edgekd.recipe import find_recipe
+        from edgekd.toml import read_toml
 
+        if resume is None:
+            read_toml(find_recipe(recipe))  # what is not there is said before PyTorch is imported
         if dry_run:
             _look(output, recipe, overrides or [], accelerator, seed)
             return

@@ -17,9 +17,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from rich.text import Text
 from typer.main import get_command
 
+from edgekd.bench.reply import Answer
 from edgekd.cli.app import app
 from edgekd.cli.reference_tables import fill, markdown_table
 from edgekd.cli.schemas import OUTPUTS
@@ -46,6 +48,9 @@ RECORDS: dict[str, type[Versioned]] = {
     "record-sensitivity": Sensitivity,
 }
 
+#: What programs on a device answer edgekd.
+ANSWERS: dict[str, type[BaseModel]] = {"run": Answer}
+
 _INTRODUCTION = """\
 # Command line
 
@@ -64,12 +69,12 @@ _TYPES = {str: "text", int: "whole number", float: "number", Path: "path", bool:
 def pages() -> dict[str, str]:
     """Return every generated file: path below ``docs`` -> text."""
     found = {"cli.md": cli_page()}
-    for name, record in {**OUTPUTS, **RECORDS}.items():
+    for name, record in {**OUTPUTS, **RECORDS, **ANSWERS}.items():
         found[f"schemas/{name}.json"] = schema_page(record)
     return found
 
 
-def schema_page(record: type[Versioned]) -> str:
+def schema_page(record: type[BaseModel]) -> str:
     """Return the JSON Schema of what a record looks like when it is written."""
     schema = record.model_json_schema(by_alias=True, mode="serialization")
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
@@ -140,6 +145,8 @@ def _value(hint: Any) -> str:
         hint = next(a for a in typing.get_args(hint) if a is not type(None))
     if typing.get_origin(hint) is list:
         hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) is typing.Literal:
+        return "|".join(typing.get_args(hint))
     if inspect.isclass(hint) and issubclass(hint, enum.Enum):
         return "|".join(str(member.value) for member in hint)
     text = _TYPES[hint]

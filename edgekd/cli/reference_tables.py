@@ -32,11 +32,11 @@ def kinds() -> tuple[str, ...]:
 def names_table(kind: str) -> str:
     """Return the table of a kind: name, what it is, and its options where it has some."""
     if kind == "device":
-        from edgekd.bench.devices import device_names, load_device
+        from edgekd.bench.devices import builtin_names, builtin_profile
 
         return markdown_table(
             ("Name", "What it is"),
-            [(f"`{name}`", load_device(name).description) for name in device_names()],
+            [(f"`{name}`", builtin_profile(name).description) for name in builtin_names()],
         )
     if kind == "recipe":
         return markdown_table(

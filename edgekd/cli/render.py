@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from edgekd import format as fmt
@@ -14,20 +15,33 @@ from edgekd.lineage import network_rows
 from edgekd.summary import Row, Spread, headline, rows
 
 if TYPE_CHECKING:
-    from edgekd.bench.devices import Device
-    from edgekd.records import Measurement, RunManifest, Score, Verdict
+    from edgekd.records import RunManifest, Score, Verdict
     from edgekd.records_distill import Finding
     from edgekd.rundir import Artifact, Run
 
 #: Styles of verdicts; the word itself is always printed too.
-_STYLES = {"pass": "green", "ok": "green", "fail": "bold red", "warn": "yellow"}
+_STYLES = {
+    "pass": "green",
+    "ok": "green",
+    "fail": "bold red",
+    "warn": "yellow",
+    "inconclusive": "yellow",
+}
 
 
 #: From this width on every column of the summary fits.
 WIDE = 100
 
-#: Below these widths, columns of the summary are left out, the least telling first.
-_LEFT_OUT = {WIDE: {"params", "MACs"}, 86: {"p90 ms"}, 76: {"memory"}, 64: {"agree"}}
+#: What is left out of the summary where it does not fit, the least telling first.
+_LEFT_OUT = ("MACs", "params", "energy", "p90 ms", "samples/s", "memory", "agree")
+#: Spaces between two columns.
+_GAP = 3
+_LONGEST_NAME = 24
+
+#: Columns that stand there only where a row has the number.
+_WHERE_KNOWN = {"samples/s", "instr.", "energy"}
+#: Where none of the rows has a latency, but some have instructions, these say nothing.
+_TIMES = {"p50 ms", "p90 ms"}
 
 #: The columns of the summary behind the model's name.
 _COLUMNS: dict[str, Callable[[Row], str]] = {
@@ -36,10 +50,19 @@ _COLUMNS: dict[str, Callable[[Row], str]] = {
     "MACs": lambda row: fmt.count(row.macs),
     "p50 ms": lambda row: fmt.milliseconds(row.latency_p50_ms, unit=False),
     "p90 ms": lambda row: fmt.milliseconds(row.latency_p90_ms, unit=False),
-    "memory": lambda row: fmt.size(row.peak_rss_bytes),
+    "samples/s": lambda row: fmt.count(row.per_second and round(row.per_second)),
+    "instr.": lambda row: fmt.count(row.instructions),
+    "energy": lambda row: fmt.joules(row.energy_j, estimated=row.energy_estimated),
+    "memory": lambda row: memory_cell(row),
     "accuracy": lambda row: fmt.percent(row.accuracy),
     "agree": lambda row: fmt.percent(row.agreement),
 }
+
+
+def memory_cell(row: Row) -> str:
+    """Return the peak memory; with a tilde where an emulator's own is in it."""
+    text = fmt.size(row.peak_rss_bytes)
+    return f"~{text}" if row.emulated and row.peak_rss_bytes is not None else text
 
 
 def _table(*columns: str, right: Iterable[int] = (), title: str | None = None) -> Table:
@@ -109,17 +132,56 @@ def rows_table(found: Sequence[Row], *, width: int = WIDE) -> Table:
         found: the rows.
         width: of the terminal, in characters.
     """
-    too_wide = [columns for least, columns in _LEFT_OUT.items() if width < least]
-    shown = [column for column in _COLUMNS if column not in set().union(*too_wide)]
-    table = _table("model", *shown, right=range(1, len(shown) + 1))
-    table.columns[0].no_wrap = True
     several = len({row.device for row in found if row.device}) > 1
-    for row in found:
-        label = f"{row.name} @ {row.device}" if several and row.device else row.name
-        if row.status in ("failed", "stale"):
-            label += f" ({row.status})"
+    # Device by device where a column that names it leaves no room for the numbers.
+    shown = _columns(found)
+    grouped = several and _natural_width(found, shown, grouped=False) > width
+    for column in _LEFT_OUT:
+        if column in shown and _natural_width(found, shown, grouped=grouped) > width:
+            shown.remove(column)
+    table = _table("model", *shown, right=range(1, len(shown) + 1))
+    device = None
+    order = list(dict.fromkeys(row.device for row in found))
+    # Sorting is stable: within a device the rows stay in their order.
+    place = {name: (name is not None, number) for number, name in enumerate(order)}
+    for row in sorted(found, key=lambda one: place[one.device]) if grouped else found:
+        if grouped and row.device and row.device != device:
+            table.add_row(f"[bold]{row.device}[/]", end_section=False)
+        device = row.device
+        label = _label(row, grouped=grouped, several=several)
         table.add_row(label, *(_COLUMNS[column](row) for column in shown))
     return table
+
+
+def _label(row: Row, *, grouped: bool, several: bool) -> str:
+    label = row.name
+    if several and row.device:
+        label = f"  {row.name}" if grouped else f"{row.name} @ {row.device}"
+    return f"{label} ({row.status})" if row.status in ("failed", "stale") else label
+
+
+def _natural_width(found: Sequence[Row], shown: Sequence[str], *, grouped: bool) -> int:
+    """Return how wide a table of these columns is where nothing is cut or folded."""
+    several = len({row.device for row in found if row.device}) > 1
+    labels = [_label(row, grouped=grouped, several=several) for row in found]
+    labels += [row.device or "" for row in found if grouped]
+    longest = max(map(len, ["model", *labels]))
+    # A long name is folded sooner than a number is left out.
+    widths = [longest if several and not grouped else min(longest, _LONGEST_NAME)]
+    widths += [max(map(len, [column, *map(_COLUMNS[column], found)])) for column in shown]
+    return sum(widths) + _GAP * len(widths)
+
+
+def _columns(found: Sequence[Row]) -> list[str]:
+    """Return the columns that have something to say."""
+    hidden = {
+        column
+        for column in _WHERE_KNOWN
+        if all(_COLUMNS[column](row) == fmt.MISSING for row in found)
+    }
+    if any(row.instructions for row in found) and not any(row.latency_p50_ms for row in found):
+        hidden |= _TIMES
+    return [column for column in _COLUMNS if column not in hidden]
 
 
 def gain_line(run: Run) -> str | None:
@@ -167,47 +229,6 @@ def artifact_table(artifacts: Sequence[Artifact]) -> Table:
     return table
 
 
-def measurement_table(measurements: Sequence[Measurement], *, width: int = WIDE) -> Table:
-    """What was measured."""
-    return rows_table([_row(measurement) for measurement in measurements], width=width)
-
-
-def _row(found: Measurement) -> Row:
-    return Row(
-        kind="artifact",
-        name=found.artifact,
-        model="",
-        device=found.device,
-        size_bytes=found.size_bytes,
-        parameters=found.parameters,
-        macs=found.macs,
-        latency_p50_ms=found.latency.p50_ms if found.latency else None,
-        latency_p90_ms=found.latency.p90_ms if found.latency else None,
-        peak_rss_bytes=found.memory.peak_rss_bytes if found.memory else None,
-        accuracy=found.accuracy,
-        agreement=found.agreement,
-        status="failed" if found.status == "failed" else "ok",
-    )
-
-
-def unknowns(measurements: Sequence[Measurement]) -> list[str]:
-    """Say what failed, what could not be known and why, and what to beware of."""
-    lines = []
-    for found in measurements:
-        if found.status == "failed":
-            lines.append(f"{found.artifact}: failed: {found.error}")
-        lines += [f"{found.artifact}: warning: {text}" for text in found.warnings]
-    reasons: dict[str, list[str]] = {}
-    for found in measurements:
-        for number, reason in found.unknown.items():
-            reasons.setdefault(f"{number} unknown: {reason}", []).append(found.artifact)
-    everything = len(measurements)
-    for reason, names in reasons.items():
-        who = "all" if len(names) == everything and everything > 1 else ", ".join(names)
-        lines.append(f"{who}: {reason}")
-    return lines
-
-
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """Every check with its verdict."""
     table = _table("verdict", "artifact", "number", "check")
@@ -216,9 +237,9 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
         style = _STYLES[verdict.status]
         table.add_row(
             f"[{style}]{verdict.status}[/]",
-            verdict.artifact + where,
+            escape(verdict.artifact + where),
             verdict.metric,
-            verdict.message,
+            escape(verdict.message),
         )
     return table
 
@@ -262,14 +283,6 @@ def pairs_table(
 
 def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
-
-
-def device_table(devices: Sequence[Device]) -> Table:
-    """The known devices."""
-    table = _table("device", "reached by", "runtimes", "what it is")
-    for device in devices:
-        table.add_row(device.name, device.transport, ", ".join(device.runtimes), device.description)
-    return table
 
 
 def runs_table(runs: Sequence[tuple[Path, RunManifest]]) -> Table:

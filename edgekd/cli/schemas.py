@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgekd.emulation.state import State
 from edgekd.errors import EdgekdError, RecipeError
 from edgekd.recordbase import Record, Versioned
 from edgekd.records import ArtifactManifest, Measurement, ModelFacts, RunManifest, Verdict
+from edgekd.records_devices import DeviceReport
 from edgekd.records_distill import Finding
 from edgekd.records_evaluation import Evaluation
 from edgekd.records_exits import ExitCurve
+from edgekd.records_history import Trend
 from edgekd.records_modelfile import Inspection
 from edgekd.records_robustness import Robustness
 
@@ -85,7 +88,25 @@ class CheckOutput(Versioned):
     """``edgekd check``."""
 
     passed: bool
+    strict: bool = False
+    subject: str = ""
+    budget: str = ""
+    baseline: str | None = None
     verdicts: tuple[Verdict, ...]
+
+
+class BudgetOutput(Versioned):
+    """``edgekd check --init`` and ``--update``: the file, and what was rewritten in it."""
+
+    path: str
+    text: str
+    changes: tuple[str, ...] = ()
+
+
+class HistoryOutput(Versioned):
+    """``edgekd history``."""
+
+    trends: tuple[Trend, ...]
 
 
 class ReportOutput(Versioned):
@@ -157,6 +178,42 @@ class DevicesOutput(Versioned):
     """``edgekd devices list`` and ``edgekd devices show``."""
 
     devices: tuple[dict[str, Any], ...]
+    states: dict[str, str] = {}
+
+
+class SetupOutput(Versioned):
+    """``edgekd devices setup``.
+
+    Attributes:
+        device: which.
+        folder: on the device, where the runtimes are, were, or would be.
+        planned: runtimes to install.
+        skipped: runtimes that there is no wheel of, and why.
+        installed: versions of those that the device can import now.
+        failed: those that it cannot, and why.
+        removed: whether an earlier setup was taken away.
+    """
+
+    device: str
+    folder: str | None
+    planned: tuple[str, ...] = ()
+    skipped: dict[str, str] = {}
+    installed: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    removed: bool = False
+
+
+class BoxesUpOutput(Versioned):
+    """``edgekd devices up``."""
+
+    devices: tuple[State, ...]
+
+
+class BoxesDownOutput(Versioned):
+    """``edgekd devices down``."""
+
+    devices: tuple[str, ...]
+    roots_removed: bool = False
 
 
 class RunsOutput(Versioned):
@@ -185,6 +242,8 @@ OUTPUTS: dict[str, type[Versioned]] = {
     "evaluate-corruptions": Robustness,
     "exits": ExitsOutput,
     "check": CheckOutput,
+    "check-budget": BudgetOutput,
+    "history": HistoryOutput,
     "report": ReportOutput,
     "recipes-list": RecipesOutput,
     "recipes-show": RecipeOutput,
@@ -192,6 +251,10 @@ OUTPUTS: dict[str, type[Versioned]] = {
     "layers": LayersOutput,
     "record": RecordOutput,
     "devices": DevicesOutput,
+    "devices-doctor": DeviceReport,
+    "devices-setup": SetupOutput,
+    "devices-up": BoxesUpOutput,
+    "devices-down": BoxesDownOutput,
     "runs-list": RunsOutput,
     "runs-show": RunOutput,
     "error": ErrorOutput,

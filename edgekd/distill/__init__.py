@@ -24,6 +24,24 @@ SCHEDULES = Table(
     ],
 )
 
+LOGGERS = Table(
+    "logger",
+    [
+        Row(
+            "mlflow",
+            "edgekd.distill.loggers:mlflow",
+            "MLflow: where `MLFLOW_TRACKING_URI` says, else `mlflow.sqlite` in the folder of runs",
+            extra="mlflow",
+        ),
+        Row(
+            "tensorboard",
+            "edgekd.distill.loggers:tensorboard",
+            "TensorBoard's event files, in the run's folder `tensorboard`",
+            extra="tensorboard",
+        ),
+    ],
+)
+
 AUGMENTATIONS = Table(
     "augmentation",
     [

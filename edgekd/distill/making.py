@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.loggers.logger import Logger
 from torch import nn
 
 from edgekd.data.split import Dataset
@@ -119,7 +120,11 @@ def make(session: Session, fabric: Fabric, progress: Progress) -> Run:
 
 
 def make_fabric(
-    train: TrainSpec, accelerator: Accelerator | None, *, partly: bool = False
+    train: TrainSpec,
+    accelerator: Accelerator | None,
+    *,
+    partly: bool = False,
+    loggers: Sequence[Logger] = (),
 ) -> Fabric:
     """Return Lightning Fabric as the recipe wants it, or on another accelerator.
 
@@ -127,6 +132,7 @@ def make_fabric(
         train: how to train.
         accelerator: where, instead.
         partly: some parameters have no gradient at times: DDP then has to look for them.
+        loggers: of the first process.
     """
     strategy: str = train.strategy
     if partly and train.num_devices > 1 and strategy in ("auto", "ddp"):
@@ -136,6 +142,7 @@ def make_fabric(
         devices=train.num_devices,
         strategy=strategy,
         precision=train.precision,  # type: ignore[arg-type]
+        loggers=[*loggers],
     )
 
 

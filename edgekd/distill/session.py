@@ -36,12 +36,14 @@ class Session:
         recipe: the resolved recipe.
         dataset: the loaded data.
         manifest: as written when the run began.
+        also: takes every line of the log, after it was written.
     """
 
     path: Path
     recipe: Recipe
     dataset: Dataset
     manifest: RunManifest
+    also: Callable[[dict[str, Any]], None] | None = None
 
     def checkpoint(self, phase: str, seed: int) -> Path:
         """Return where the checkpoint of a network stands."""
@@ -74,6 +76,8 @@ class Session:
             if any(old.get(key) != line[key] for key in same)
         ]
         atomic_write(path, "".join(json.dumps(item) + "\n" for item in [*kept, line]))
+        if self.also is not None:
+            self.also(line)
 
 
 def new_path(recipe: Recipe, out: Path | None) -> Path:

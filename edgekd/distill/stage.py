@@ -15,6 +15,8 @@ from edgekd.distill import session as sessions
 from edgekd.distill.chain import named_assistants
 from edgekd.distill.following import follows
 from edgekd.distill.layerless import check_layerless
+from edgekd.distill.loggers import logged
+from edgekd.distill.loggers import make as make_loggers
 from edgekd.distill.making import Accelerator, make, make_fabric
 from edgekd.distill.named import named_teachers
 from edgekd.distill.peers import check_peers
@@ -104,7 +106,8 @@ def _launch(
         train = train.model_copy(update={"num_devices": num_devices})
     _check_accelerator(accelerator or train.accelerator)
     # A stage of hints does not reach the layers behind them.
-    fabric = make_fabric(train, accelerator, partly=bool(recipe.stage))
+    loggers = [] if follows() else make_loggers(path, recipe)
+    fabric = make_fabric(train, accelerator, partly=bool(recipe.stage), loggers=loggers)
     with ExitStack() as held:
         if not follows():
             # Before the others start: what is wrong with data or folder is said once.
@@ -121,7 +124,9 @@ def _launch(
         if follows():
             dataset = load_for_student(recipe)
         run = Run.open(path, allow_incomplete=True)
-        return make(sessions.reopen(run, lambda _: dataset), fabric, progress)
+        session = sessions.reopen(run, lambda _: dataset)
+        with logged(session, fabric, progress) as session:
+            return make(session, fabric, progress)
 
 
 def examine(

@@ -48,6 +48,9 @@ from edgekd.rundir import (
     write_record,
 )
 
+#: Keys of ``[train]`` that decide nothing about the weights.
+_BESIDE = {"accelerator", "threads", "energy", "loggers"}
+
 WEIGHTS = "teacher.safetensors"
 
 
@@ -209,7 +212,7 @@ def teacher_key(named: Named, dataset: Dataset, course: Course | None = None) ->
         "options": named.spec.options,
         "classes": named.spec.classes,
         "gives": named.spec.gives,
-        "train": named.train.model_dump(mode="json", exclude={"accelerator", "threads", "energy"}),
+        "train": named.train.model_dump(mode="json", exclude=_BESIDE),
         "data": dataset.sha256,
         "input": dataset.input,
         "preprocess": dataset.preprocess.model_dump(mode="json"),

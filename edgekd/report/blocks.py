@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,6 +33,45 @@ class Figure:
     note: str
     spec: Spec
     wide: bool = False
+
+
+@dataclass(frozen=True)
+class Select:
+    """Something to choose.
+
+    Attributes:
+        label: what is chosen.
+        options: key -> what the reader sees; the first is chosen at first.
+    """
+
+    label: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """A chart of which the reader chooses the axes.
+
+    Attributes:
+        title: what it shows.
+        note: what to look at.
+        selects: what can be chosen.
+        specs: one key of each select, in their order -> specification. Not every combination
+            need be there; the first one is shown at first.
+    """
+
+    kind: ClassVar[str] = "chooser"
+    wide: ClassVar[bool] = True
+
+    title: str
+    note: str
+    selects: Sequence[Select]
+    specs: Mapping[tuple[str, ...], Spec]
+
+    @property
+    def spec(self) -> Spec:
+        """What is shown at first."""
+        return next(iter(self.specs.values()))
 
 
 @dataclass(frozen=True)
@@ -108,7 +147,7 @@ class Folded:
     table: Table
 
 
-Block = Figure | Table | Small | Facts | Row | Folded
+Block = Figure | Chooser | Table | Small | Facts | Row | Folded
 
 
 @dataclass(frozen=True)
@@ -131,9 +170,9 @@ def called(name: str) -> str:
     return BASELINE if name == "baseline" else name
 
 
-def figures_of(sections: Sequence[Section]) -> list[Figure]:
+def figures_of(sections: Sequence[Section]) -> list[Figure | Chooser]:
     """Return every chart, in the order of the page."""
-    found: list[Figure] = []
+    found: list[Figure | Chooser] = []
     for section in sections:
         for block in section.blocks:
             inner: Sequence[object] = (block,)
@@ -141,5 +180,5 @@ def figures_of(sections: Sequence[Section]) -> list[Figure]:
                 inner = block.blocks
             elif isinstance(block, Small):
                 inner = block.figures
-            found += [figure for figure in inner if isinstance(figure, Figure)]
+            found += [figure for figure in inner if isinstance(figure, Figure | Chooser)]
     return found

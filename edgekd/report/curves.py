@@ -9,6 +9,7 @@ import altair as alt
 
 from edgekd import format as fmt
 from edgekd.report.style import ACCENT, INK, MUTED, Spec, finish, tooltips
+from edgekd.report.style import styles as styles_of
 from edgekd.summary import BASELINE
 
 #: A series, its colour, its dashes.
@@ -67,20 +68,23 @@ def validation_accuracy(lines: Sequence[Mapping[str, Any]]) -> Spec | None:
     ]
     if not values:
         return None
+    known = [value["series"] for value in values]
+    chosen = [style for style in phases.values() if style[0] in known]
+    return _lines(values, _accuracy_axis(values), chosen)
+
+
+def _accuracy_axis(values: Sequence[Mapping[str, Any]]) -> alt.Y:
     # The first epochs would squeeze what matters into a sliver: start where they have passed.
     last = max(value["epoch"] for value in values)
     late = [value["value"] for value in values if value["epoch"] > last / 5]
     low, high = min(late), max(late)
     room = max((high - low) * 0.08, 0.002)
-    y = alt.Y(
+    return alt.Y(
         "value:Q",
         title="validation accuracy",
         scale=alt.Scale(domain=[max(0.0, low - room), min(1.0, high + room)], nice=False),
         axis=alt.Axis(format=".0%" if high - low > 0.05 else ".1%", tickCount=6),
     )
-    known = [value["series"] for value in values]
-    styles = [style for style in phases.values() if style[0] in known]
-    return _lines(values, y, styles)
 
 
 def loss_by_term(lines: Sequence[Mapping[str, Any]]) -> Spec | None:
@@ -148,3 +152,28 @@ def _lines(values: list[dict[str, Any]], y: alt.Y, styles: Sequence[Style]) -> S
         tooltip=tooltips("series", "seed", "epoch", "shown")
     )
     return finish(alt.layer(line.encode(strokeDash=dashes), points), height=240)
+
+
+def of_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Spec | None:
+    """Draw the validation accuracy of the students of several runs, a colour a run.
+
+    Args:
+        runs: name -> lines of its log.
+    """
+    values = [
+        {
+            "series": name,
+            "seed": line["seed"],
+            "epoch": line["epoch"],
+            "value": line["validation_accuracy"],
+            "shown": fmt.percent(line["validation_accuracy"]),
+        }
+        for name, lines in runs.items()
+        for line in lines
+        if line.get("phase") == "student" and line.get("validation_accuracy") is not None
+    ]
+    if not values:
+        return None
+    looks = styles_of(dict.fromkeys(runs, "file"))
+    names = [(name, *look) for name, look in zip(runs, looks, strict=True)]
+    return _lines(values, _accuracy_axis(values), names)

@@ -15,6 +15,8 @@ from edgekd.report.style import ACCENT, INK, LINE, MUTED, finish, styles, toolti
 #: The legend of points and bars.
 _DOTS = alt.Legend(symbolType="circle", symbolStrokeWidth=0, symbolSize=80)
 
+_MARKS = alt.Legend(symbolStrokeWidth=0, symbolSize=80)
+
 #: Of points that may lie on one another.
 _SIZES = [170, 90, 40, 14]
 
@@ -100,9 +102,12 @@ def by_class(record: Evaluation, shown: Sequence[SubjectScores], order: Sequence
         x=alt.X(field="accuracy", aggregate="min", type="quantitative", title="accuracy"),
         x2=alt.X2(field="accuracy", aggregate="max"),
     )
+    kinds = {called(one.name): one.kind for one in shown}
+    shapes = ["diamond" if kind in ("artifact", "file") else "circle" for kind in kinds.values()]
     points = base.mark_point(filled=True, opacity=1).encode(
         x=x,
-        color=_colours({called(one.name): one.kind for one in shown}, legend=_DOTS),
+        color=_colours(kinds, legend=_MARKS),
+        shape=alt.Shape("series:N", scale=alt.Scale(domain=[*kinds], range=shapes), legend=_MARKS),
         size=alt.Size("size:Q", scale=None),
         tooltip=tooltips("class", "series", "percent", "samples"),
     )

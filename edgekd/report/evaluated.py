@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edgekd import format as fmt
 from edgekd.records_evaluation import Evaluation, PairedComparison, SeedComparison, SubjectScores
-from edgekd.report import diagrams
+from edgekd.report import confusion, diagrams
 from edgekd.report.blocks import MOST_ROWS, Block, Facts, Folded, Row, Section, Table, called
 from edgekd.report.hard_cases import hard_cases
 from edgekd.report.similarity import similarity
@@ -28,10 +28,15 @@ def sections(record: Evaluation, pictures: Mapping[str, str], of: str = "") -> l
         return []
     on = f"{record.samples:,} samples of the split {record.split}"
     against = f", against the run {record.against}" if record.against else ""
-    shown = drawn(record)
+    shown, files = drawn(record), exported(record)
     found = [
         Section("Beyond accuracy", [_scores(record), *_reliability(shown)], f"{on}{against}."),
-        Section("Class by class", _classes(record, shown), _WHY_CLASSES),
+        Section("Class by class", _classes(record, [*shown, *files]), _why_classes(files)),
+        Section(
+            "What is taken for what",
+            confusion.blocks(record, [one.name for one in files]),
+            _WHY_CONFUSION,
+        ),
         hard_cases(record, pictures),
         Section("Parts of the data", _slices(record)),
         Section("How alike the layers are", _layers(record)),
@@ -45,6 +50,27 @@ def drawn(record: Evaluation) -> list[SubjectScores]:
     networks = [one for one in record.subjects if one.kind in _DRAWN]
     own = [one for one in networks if "@" not in one.name]
     return own[:4] or list(record.subjects[:3])
+
+
+def exported(record: Evaluation) -> list[SubjectScores]:
+    """Return the file that differs most from the student, class by class; that one is shown."""
+    student = next((one for one in record.subjects if one.kind == "student"), None)
+    files = [one for one in record.subjects if one.kind in ("artifact", "file")]
+    if student is None:
+        return []
+    others = {
+        one.a: len(one.only_a_right) + len(one.only_b_right) + len(one.both_wrong)
+        for one in record.disagreements
+        if one.b == student.name
+    }
+    files.sort(key=lambda one: (-others.get(one.name, 0), -_apart(one, student)))
+    return files[:1]
+
+
+def _apart(one: SubjectScores, other: SubjectScores) -> float:
+    """Return the sum of differences over the classes."""
+    both = zip(one.classes, other.classes, strict=True)
+    return sum(abs(a - b) for a, b in both if a is not None and b is not None)
 
 
 def _scores(record: Evaluation) -> Table:
@@ -98,7 +124,15 @@ def _reliability(shown: Sequence[SubjectScores]) -> list[Block]:
     return [Row(figures)] if figures else []
 
 
-_WHY_CLASSES = "The student's worst classes first. A few samples more or less say little."
+_WHY_CONFUSION = (
+    "Samples of a class (row) that get an answer (column): those of the first, less those of the "
+    "second. Off the diagonal, more means more mistakes."
+)
+
+
+def _why_classes(files: Sequence[SubjectScores]) -> str:
+    text = "The student's worst classes first. A few samples more or less say little."
+    return f"{text} Of the files, the one that differs most from the student." if files else text
 
 
 def _classes(record: Evaluation, shown: Sequence[SubjectScores]) -> list[Block]:

@@ -56,10 +56,12 @@ def measured_how(run: Run, measurements: Sequence[Measurement]) -> list[Fact]:
             "matrix products for one sample, by PyTorch's operator counter.",
         ),
         ("Latency", _latency(measurements)),
+        *_others(measurements),
         (
             "Peak memory",
             "What the model added to the high-water mark of its process, from before it was "
-            "loaded to after the last run; the runtime itself is not in it.",
+            "loaded to after the first runs; the runtime itself is not in it, nor what it takes "
+            "for a file that does nothing, where that was measured.",
         ),
         (
             "Accuracy",
@@ -72,7 +74,30 @@ def measured_how(run: Run, measurements: Sequence[Measurement]) -> list[Fact]:
             "Standard deviation over seeds. The interval is Student's t, of the differences seed "
             "by seed; it covers chance in training, not the choice of test samples.",
         ),
+        (
+            "More",
+            "docs/measuring.md and docs/evaluate.md of edgekd; of emulated devices "
+            "docs/emulated.md, of checks docs/gate.md and docs/history.md.",
+        ),
     ]
+
+
+def _others(measurements: Sequence[Measurement]) -> list[Fact]:
+    """Say how numbers were had that few measurements hold."""
+    found = []
+    counted = [m.instructions for m in measurements if m.instructions]
+    if counted:
+        processors = ", ".join(sorted({one.cpu for one in counted}))
+        text = "Instructions that an emulated processor executed for one inference"
+        found.append(("Instructions", f"{text} ({processors}): the median of single counts."))
+    energies = [m.energy for m in measurements if m.energy]
+    if energies:
+        details = "; ".join(sorted({one.detail for one in energies}))
+        text = 'Of one inference. "~": an estimate, not measured.'
+        found.append(("Energy", f"{text} {details}."))
+    if any(m.throughput for m in measurements):
+        found.append(("Samples/s", "Inferences of whole batches, one after the other."))
+    return found
 
 
 def _latency(measurements: Sequence[Measurement]) -> str:
@@ -107,12 +132,22 @@ def not_known(
             found.append((where, "has changed since it was measured; edgekd benchmark"))
         if row.status == "unmeasured" and row.kind == "artifact":
             found.append((where, "has not been measured; edgekd benchmark"))
-        if row.emulated:
+        if row.emulated and "latency" not in row.unknown:
             found.append((where, "was emulated: its latency says nothing about the device"))
-        found += [(where, f"{number}: {why}") for number, why in row.unknown.items()]
+        # Few devices have a sensor of energy: the record says why there is none.
+        reasons = ((number, why) for number, why in row.unknown.items() if number != "energy")
+        found += [(where, f"{number}: {why}") for number, why in reasons]
     for measurement in measurements:
         where = f"{measurement.artifact} on {measurement.device}"
         found += [(where, warning) for warning in measurement.warnings]
+        n, total = measurement.samples, measurement.test_samples
+        if n is not None and total is not None and n < total:
+            found.append((where, f"accuracy and agreement from {n:,} of {total:,} test samples"))
+        found += [
+            (where, f"{other.identical:,} of {other.samples:,} answers are those of {other.device}")
+            for other in measurement.compared
+            if other.identical < other.samples
+        ]
     for artifact in artifacts:
         found += [(artifact.manifest.name, note) for note in artifact.manifest.notes]
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 #: Widths of the plot that labels are placed for, in pixels: on a phone first, as what fits there
 #: fits on a wide page too; then on a page, where more fits.
-_WIDTHS = (290.0, 560.0)
+_WIDTHS = (220.0, 560.0)
 _HEIGHT = 260.0
 _LETTER, _LINE, _GAP = 6.6, 14.0, 9.0
 

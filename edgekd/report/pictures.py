@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgekd.errors import EdgekdError
+from edgekd.report import waveform
 
 if TYPE_CHECKING:
     from edgekd.data.split import Part, RawData
@@ -24,7 +25,7 @@ _FEWEST = 4
 
 
 def pictures(spec: DataSpec, wanted: Mapping[str, int]) -> dict[str, str]:
-    """Return pictures of samples, where the data is images and can still be read.
+    """Return pictures of samples, where the data is images or signals and can still be read.
 
     A report is also made where the data is not: then, and for samples that carry another label
     than they did, there are no pictures.
@@ -42,7 +43,7 @@ def pictures(spec: DataSpec, wanted: Mapping[str, int]) -> dict[str, str]:
         from edgekd.data.source import call_source
 
         raw = call_source(spec.source, spec.options)
-        if not _is_image(raw.sample_shape):
+        if not _is_image(raw.sample_shape) and not waveform.is_signal(raw.sample_shape):
             return {}
         found: dict[str, str] = {}
         for name, part in raw.parts.items():
@@ -69,6 +70,11 @@ def _of_part(raw: RawData, name: str, part: Part, wanted: Mapping[str, int]) -> 
     if not at:
         return {}
     samples = read_batch(part, np.asarray(at), raw.sample_shape, name)
+    if waveform.is_signal(raw.sample_shape):
+        return {
+            part.ids[index]: waveform.address(sample)
+            for index, sample in zip(at, samples.astype("float32"), strict=True)
+        }
     low, high = float(samples.min()), float(samples.max())
     if samples.dtype == np.uint8:
         low = 0.0

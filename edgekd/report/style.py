@@ -35,6 +35,7 @@ CONFIG: dict[str, Any] = {
         "domain": False,
     },
     "axisX": {"grid": False, "domain": True},
+    "axisY": {"labelLimit": 200},
     "legend": {
         "orient": "top",
         "title": None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edgekd import format as fmt
-from edgekd.summary import Headline, Row, Spread
+from edgekd.summary import BASELINE, Headline, Row, Spread
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,41 @@ class Tile:
 
 
 def tiles(rows: Sequence[Row], found: Headline) -> list[Tile]:
-    """Return accuracy, what distillation changed, parameters, size and latency."""
-    by_name = {row.name: row for row in reversed(rows)}
+    """Return accuracy, agreement, size, latency and memory."""
+    return [_accuracy(found), _agreement(rows), _size(rows), _latency(rows), _memory(rows)]
+
+
+def verdict(found: Headline) -> str:
+    """Say in a sentence what the teacher brought, against the student trained without it."""
+    gain = found.gain
+    if gain is None:
+        return (
+            "What the teacher brought is not known: set train.baseline = true in the recipe, to "
+            "train the same student without it."
+        )
+    text = f"Against the same student without a teacher: {fmt.points(gain.mean)} of accuracy"
+    if gain.low is None or gain.high is None:
+        return f"{text}; one seed, so it may be chance."
+    interval = f"95% interval {gain.low * 100:+.2f} to {gain.high * 100:+.2f} pp"
+    chance = "" if gain.low > 0 or gain.high < 0 else ", so it may be chance"
+    return f"{text}; {interval} over {gain.n} seeds{chance}."
+
+
+def progress(line: Mapping[str, Any], epochs: int) -> list[Tile]:
+    """Return what the newest line of a training log says.
+
+    Args:
+        line: of ``metrics.jsonl``.
+        epochs: that the student trains for.
+    """
+    accuracy, seconds = line.get("validation_accuracy"), line.get("seconds")
+    of = f"of {epochs}" if line.get("phase") == "student" else ""
     return [
-        _accuracy(found),
-        _gain(found),
-        _parameters(by_name.get("teacher"), by_name.get("student")),
-        _size(rows, by_name.get("teacher")),
-        _latency(rows),
+        Tile("Network", str(line.get("phase")), f"seed {line.get('seed')}"),
+        Tile("Epoch", str(line.get("epoch")), of),
+        Tile("Validation accuracy", fmt.percent(accuracy), ""),
+        Tile("Loss", fmt.significant(line["loss"]), "the sum of its weighted terms"),
+        Tile("An epoch", fmt.MISSING if seconds is None else f"{seconds:.1f} s", ""),
     ]
 
 
@@ -52,61 +80,107 @@ def _accuracy(found: Headline) -> Tile:
     seeds = ""
     if student is not None:
         seeds = "one seed" if student.n == 1 else f"mean and deviation of {student.n} seeds"
-    details = [f"teacher {spread(found.teacher)}" if found.teacher else "", seeds]
-    detail = "; ".join(part for part in details if part)
+    details = [
+        f"teacher {spread(found.teacher)}" if found.teacher else "",
+        f"without a teacher {spread(found.baseline)}" if found.baseline else "",
+        seeds,
+    ]
     value = fmt.percent(student.mean if student else None)
     deviation = f"± {student.sd * 100:.2f}" if student and student.sd is not None else ""
-    return Tile("Student's test accuracy", value, detail, deviation)
+    return Tile("Student's test accuracy", value, _joined(details), deviation)
 
 
-def _gain(found: Headline) -> Tile:
-    label = "Effect of distillation"
-    gain = found.gain
-    if gain is None:
-        return Tile(label, fmt.MISSING, "not known: set train.baseline = true in the recipe")
-    against = f"the same student without a teacher: {spread(found.baseline)}"
-    if gain.low is None or gain.high is None:
-        return Tile(label, fmt.points(gain.mean), f"{against}; one seed, so it may be chance")
-    interval = f"95% interval {gain.low * 100:+.2f} to {gain.high * 100:+.2f} pp"
-    chance = "" if gain.low > 0 or gain.high < 0 else ", so it may be chance"
-    return Tile(label, fmt.points(gain.mean), f"{against}; {interval}{chance}")
+def _agreement(rows: Sequence[Row]) -> Tile:
+    student, alone = _named(rows, "student"), _named(rows, BASELINE)
+    files = [row.agreement for row in rows if row.kind == "artifact" and row.agreement is not None]
+    details = [
+        f"without a teacher {fmt.percent(alone.agreement)}"
+        if alone and alone.agreement is not None
+        else "",
+        f"the files {_range(files)}" if files else "",
+    ]
+    label = "Agreement with the teacher"
+    if student is None or student.agreement is None:
+        return Tile(label, fmt.MISSING, _joined(details) or "there is no teacher to agree with")
+    return Tile(label, fmt.percent(student.agreement), _joined(details))
 
 
-def _parameters(teacher: Row | None, student: Row | None) -> Tile:
-    label = "Student's parameters"
-    if student is None or not student.parameters:
-        return Tile(label, fmt.MISSING, "there is no student")
-    detail = ""
-    if teacher is not None and teacher.parameters:
-        ratio = fmt.significant(teacher.parameters / student.parameters)
-        detail = f"the teacher's {fmt.count(teacher.parameters)} are {ratio} times as many"
-    return Tile(label, fmt.count(student.parameters), detail)
+def _range(values: Sequence[float]) -> str:
+    low, high = fmt.percent(min(values)), fmt.percent(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
-def _size(rows: Sequence[Row], teacher: Row | None) -> Tile:
+def _size(rows: Sequence[Row]) -> Tile:
     files = [row for row in rows if row.kind == "artifact" and row.size_bytes]
     if not files:
         return Tile("Smallest file", fmt.MISSING, "nothing exported yet: edgekd export")
     best = min(files, key=lambda row: row.size_bytes or 0)
-    detail = best.name
-    if teacher is not None and teacher.size_bytes and best.size_bytes:
-        ratio = fmt.significant(teacher.size_bytes / best.size_bytes)
-        detail += f"; the teacher's weights take {ratio} times as much"
-    return Tile("Smallest file", fmt.size(best.size_bytes), detail)
+    details = [best.name]
+    for name, text in (
+        ("teacher", "the teacher's weights take {} times as much"),
+        ("student", "the float student's {} times"),
+    ):
+        other = _named(rows, name)
+        if other is not None and other.size_bytes and best.size_bytes:
+            details.append(text.format(fmt.significant(other.size_bytes / best.size_bytes)))
+    return Tile("Smallest file", fmt.size(best.size_bytes), _joined(details))
 
 
 def _latency(rows: Sequence[Row]) -> Tile:
-    label = "Fastest file"
-    timed = [
-        row for row in rows if row.kind == "artifact" and row.latency_p50_ms and not row.emulated
-    ]
-    if not timed:
+    best = _least(rows, lambda row: row.latency_p50_ms)
+    if best is not None and best.latency_p50_ms:
+        times = _times(rows, best, lambda row: row.latency_p50_ms)
+        detail = f"{best.name}, median on {best.device}"
+        teacher = f"the teacher in {times[1]} takes {times[0]} times as long" if times else ""
+        return Tile(
+            "Fastest file", fmt.milliseconds(best.latency_p50_ms), _joined([detail, teacher])
+        )
+    counted = [row for row in rows if row.kind == "artifact" and row.instructions]
+    if counted:
+        least = min(counted, key=lambda row: row.instructions or 0)
+        detail = f"{least.name} on {least.device}; emulated, so no milliseconds"
+        return Tile("Fewest instructions", fmt.count(least.instructions), detail)
+    return Tile("Fastest file", fmt.MISSING, "nothing measured yet: edgekd benchmark")
+
+
+def _memory(rows: Sequence[Row]) -> Tile:
+    label = "Least memory"
+    best = _least(rows, lambda row: row.peak_rss_bytes)
+    if best is None:
         return Tile(label, fmt.MISSING, "nothing measured yet: edgekd benchmark")
-    best = min(timed, key=lambda row: row.latency_p50_ms or 0.0)
-    detail = f"{best.name}, median on {best.device}"
+    detail = f"{best.name} on {best.device}, beside its runtime"
+    times = _times(rows, best, lambda row: row.peak_rss_bytes)
+    teacher = f"the teacher in {times[1]} takes {times[0]} times as much" if times else ""
+    return Tile(label, fmt.size(best.peak_rss_bytes), _joined([detail, teacher]))
+
+
+def _least(rows: Sequence[Row], number: Callable[[Row], float | None]) -> Row | None:
+    """Return the file with the smallest number; none that was emulated."""
+    known = [
+        row
+        for row in rows
+        if row.kind == "artifact" and not row.emulated and number(row) is not None
+    ]
+    return min(known, key=lambda row: number(row) or 0.0, default=None)
+
+
+def _times(
+    rows: Sequence[Row], best: Row, number: Callable[[Row], float | None]
+) -> tuple[str, str] | None:
+    """Return the teacher's number over that of a file on the same device, and what ran it."""
     same = (row for row in rows if row.kind == "teacher" and row.device == best.device)
     teacher = next(same, None)
-    if teacher is not None and teacher.latency_p50_ms and best.latency_p50_ms:
-        ratio = fmt.significant(teacher.latency_p50_ms / best.latency_p50_ms)
-        detail += f"; the teacher in {teacher.runtime or 'PyTorch'} takes {ratio} times as long"
-    return Tile(label, fmt.milliseconds(best.latency_p50_ms), detail)
+    if teacher is None:
+        return None
+    theirs, ours = number(teacher), number(best)
+    if not theirs or not ours:
+        return None
+    return fmt.significant(theirs / ours), teacher.runtime or "PyTorch"
+
+
+def _named(rows: Sequence[Row], name: str) -> Row | None:
+    return next((row for row in rows if row.name == name), None)
+
+
+def _joined(details: Sequence[str]) -> str:
+    return "; ".join(part for part in details if part)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import vl_convert
 
@@ -25,18 +23,23 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return make_run(tmp_path_factory.mktemp("charts") / "run", devices=("cpu", "pi4"))
 
 
-def test_accuracy_against_latency(run: Run) -> None:
-    picture = svg(charts.accuracy_against_latency(rows(run), "cpu"))
-    for name in ("teacher", "student", "tflite-fp32", "tflite-int8", "onnx-fp32", "onnx-int8"):
-        assert picture.count(f">{name}</text>") == 1
-    assert "log scale" in picture
-    assert "var(--accent)" in picture
+def test_bars_keep_their_order() -> None:
+    picture = svg(charts.bars({"b": (1.0, "one"), "a": (3.0, "three"), "zero": (0.0, "none")}))
+    at = [picture.index(f">{text}</text>") for text in ("one", "three", "none")]
+    assert at == sorted(at)
 
 
-def test_one_point_is_no_comparison(tmp_path: Path) -> None:
-    table = [row for row in rows(make_run(tmp_path / "run")) if row.name == "teacher"]
-    assert charts.accuracy_against_latency(table, "cpu") is None
-    assert charts.accuracy_against_latency([], "cpu") is None
+def test_the_students_of_several_runs() -> None:
+    spec = curves.of_runs(
+        {"first": metric_lines(2, baseline=True), "second": metric_lines(1, True)}
+    )
+    picture = svg(spec)
+    assert ">first</text>" in picture
+    assert ">second</text>" in picture
+    assert spec is not None
+    (values,) = spec["datasets"].values() if "datasets" in spec else (spec["data"]["values"],)
+    assert len(values) == 3 * 30  # students alone: no teacher, no twin
+    assert curves.of_runs({"nobody": []}) is None
 
 
 def test_sizes_are_in_the_order_of_the_table(run: Run) -> None:

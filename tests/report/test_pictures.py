@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.datasets import load_digits
 from edgekd.recipe import DataSpec
 from edgekd.report.pictures import LARGEST, pictures
 from edgekd.report.stage import report
+from edgekd.report.waveform import COLUMNS, HEIGHT, address
 from edgekd.rundir import write_record
 from tests.report.records import case, evaluation, subject
 from tests.report.test_stage import Page
@@ -66,7 +68,7 @@ def test_large_ones_are_made_small(tmp_path: Path) -> None:
     assert len(address) < 8000
 
 
-@pytest.mark.parametrize("shape", [(4, 20), (4, 1, 50), (4, 5, 8, 8)])
+@pytest.mark.parametrize("shape", [(4, 20), (4, 1, 12), (4, 5, 8, 8)])
 def test_what_is_no_image_has_none(tmp_path: Path, shape: tuple[int, ...]) -> None:
     spec = npz(tmp_path / "a.npz", np.random.default_rng(0).random(shape).astype(np.float32))
     assert pictures(spec, {first_id(spec): 0}) == {}
@@ -113,3 +115,29 @@ def test_they_stand_on_the_page(tmp_path: Path) -> None:
     page = Page(report(run).read_text(encoding="utf-8"))
     (source,) = page.attributes("src")
     assert source.startswith("data:image/png;base64,")
+
+
+class TestWaveforms:
+    def test_a_signal_is_drawn_column_by_column(self) -> None:
+        signal = np.zeros((1, 240), "float32")
+        signal[0, 120:] = np.resize([1.0, -1.0], 120)
+        head, _, data = address(signal).partition(",")
+        assert head == "data:image/svg+xml;base64"
+        strokes = re.findall(r"M([\d.]+) ([\d.]+)V([\d.]+)", base64.b64decode(data).decode())
+        assert len(strokes) == COLUMNS
+        heights = [float(bottom) - float(top) for _, top, bottom in strokes]
+        # Silence, then from -1 to 1 over all but a pixel at either edge.
+        assert heights[:60] == pytest.approx([0.6] * 60)
+        assert heights[60:] == pytest.approx([HEIGHT - 2 + 0.6] * 60)
+
+    def test_silence_and_short_signals(self) -> None:
+        for shape in ((1, 16), (3, 500)):
+            assert address(np.zeros(shape, "float32")).startswith("data:image/svg")
+
+    def test_of_data(self, tmp_path: Path) -> None:
+        spec = npz(
+            tmp_path / "signals.npz",
+            np.random.default_rng(0).normal(size=(4, 1, 64)).astype("float32"),
+        )
+        found = pictures(spec, {first_id(spec): 0})
+        assert [value[:18] for value in found.values()] == ["data:image/svg+xml"]

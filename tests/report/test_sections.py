@@ -23,6 +23,7 @@ from tests.synthetic_runs import STUDENT, make_run
 HEADINGS = [
     "Beyond accuracy",
     "Class by class",
+    "What is taken for what",
     "Hard cases",
     "Parts of the data",
     "How alike the layers are",
@@ -65,8 +66,8 @@ class TestPage:
     def test_a_place_for_each_chart(self, page: Page) -> None:
         places = [i for i in page.attributes("id") if i.startswith("chart-")]
         assert places == [f"chart-{n}" for n in range(len(page.specs))]
-        # 5 of every run; 2 of calibration, 2 of classes, 1 of layers, 2 corruptions.
-        assert len(places) == 12
+        # 6 of every run; 2 of calibration, 2 of classes, 1 of confusions, 1 of layers, 2 more.
+        assert len(places) == 14
 
     def test_vega_draws_all_of_them(self, page: Page) -> None:
         for spec in page.specs:
@@ -138,7 +139,7 @@ class TestEvaluation:
             ("cat", -1),
         }
         assert section.blocks[1].table.rows[0] == [  # type: ignore[union-attr]
-            *("dog", "10", "90.0%", "50.0%", "60.0%", "0", "-3"),
+            *("dog", "10", "90.0%", "50.0%", "60.0%", "50.0%", "0", "-3"),
         ]
 
     def test_without_a_twin_there_is_no_effect(self) -> None:

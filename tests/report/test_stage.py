@@ -63,8 +63,14 @@ class Page(HTMLParser):
     @property
     def specs(self) -> list[dict[str, Any]]:
         found = [text for attrs, text in self.scripts if attrs.get("type") == "application/json"]
-        specs: list[dict[str, Any]] = json.loads(found[0]) if found else []
+        specs: list[dict[str, Any]] = json.loads(found[0])["specs"] if found else []
         return specs
+
+    @property
+    def choices(self) -> list[dict[str, Any]]:
+        """What can be chosen in the first chart that has choices."""
+        (found,) = [text for attrs, text in self.scripts if attrs.get("id") == "specs"]
+        return next(iter(json.loads(found)["choices"].values()))
 
 
 def page_of(run: Run, tmp_path: Path) -> Page:
@@ -107,12 +113,14 @@ def test_it_loads_nothing(page: Page) -> None:
     [
         "97.20%",  # mean of 0.970, 0.972, 0.974
         "± 0.20",  # their standard deviation
-        "teacher 98.30%; mean and deviation of 3 seeds",
+        "teacher 98.30%; without a teacher 96.40 ± 0.40%; mean and deviation of 3 seeds",
         "+0.80 pp",  # (0.010 + 0.008 + 0.006) / 3
         # 0.008 ± 4.303 * 0.002 / sqrt(3)
-        "the same student without a teacher: 96.40 ± 0.40%; 95% interval +0.30 to +1.30 pp",
-        "the teacher's 300k are 15.0 times as many",  # 300,000 / 20,000
-        "tflite-int8; the teacher's weights take 40.0 times as much",  # 1,200,000 / 30,000
+        "of accuracy; 95% interval +0.30 to +1.30 pp over 3 seeds.",
+        # 1,200,000 / 30,000 and 82,000 / 30,000
+        "the teacher's weights take 40.0 times as much; the float student's 2.73 times",
+        "the teacher in torch 2.13.0 takes 59.4 times as long",  # 1.9 / 0.032
+        "the teacher in torch 2.13.0 takes 10.0 times as much",  # 9,000,000 / 900,000
         "0.0320 ms",
         "9.00M",
         "3.10 MB",
@@ -155,7 +163,18 @@ def test_provenance(page: Page) -> None:
 def test_there_is_a_chart_for_each_specification(page: Page) -> None:
     assert page.attributes("id").count("specs") == 1
     places = [i for i in page.attributes("id") if i.startswith("chart-")]
-    assert len(places) == len(page.specs) == 5
+    # The choices, sizes, latencies, and three of training.
+    assert len(places) == len(page.specs) == 6
+
+
+def test_axes_and_device_can_be_chosen(page: Page) -> None:
+    labels = [attrs["data-label"] for tag, attrs in page.elements if tag == "select"]
+    assert labels == ["device", "across", "up"]
+    chosen = [choice["key"] for choice in page.choices]
+    assert ["cpu", "latency", "accuracy"] in chosen
+    assert ["cpu", "size", "agreement"] in chosen
+    options = {attrs["value"] for tag, attrs in page.elements if tag == "option"}
+    assert {part for key in chosen for part in key} == options
 
 
 def test_any_name_is_only_text(tmp_path: Path) -> None:
@@ -184,7 +203,7 @@ def test_a_bare_run_says_what_is_missing(tmp_path: Path) -> None:
     page = page_of(run, tmp_path)
     for text in ("train.baseline = true", "edgekd export", "edgekd benchmark", "one seed"):
         assert text in page.text
-    assert len(page.specs) == 1  # the sizes of teacher and student
+    assert len(page.specs) == 2  # teacher and student: accuracy against size, and the sizes
 
 
 def test_what_failed_and_what_is_not_known(tmp_path: Path) -> None:
