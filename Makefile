@@ -9,7 +9,7 @@ WORKERS ?= 2
 OLD_PYTHON ?= python3.11
 OLD_VENV := .venv-old
 
-.PHONY: install demo test test-full old-runtime vela lint docs tensorflow executorch clean
+.PHONY: install demo test test-full test-devices old-runtime vela lint docs tensorflow executorch clean
 
 install: $(STAMP)
 
@@ -46,6 +46,14 @@ test: lint old-runtime
 
 test-full: lint old-runtime
 	$(BIN)/pytest -n $(WORKERS) -m "not device"
+	@# Times are measured alone.
+	$(BIN)/pytest -m slow tests/bench/test_honesty.py
+
+# Boards and phones in boxes: needs Debian or Ubuntu and root, and says so. Root file systems are
+# kept in ~/.cache/edgekd-tests, or where EDGEKD_EMULATION says.
+test-devices: install
+	sh tests/device-packages.sh
+	EDGEKD_REQUIRE_BOXES=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile -m "device and not slow" tests
 
 # Arm's compiler in an environment of its own: EDGEKD_VELA=/path/to/vela make vela
 vela: install

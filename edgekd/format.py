@@ -72,6 +72,21 @@ def mass(kg: float | None) -> str:
     return f"{significant(kg)} kg" if kg >= 1 else f"{significant(kg * 1000)} g"
 
 
+def joules(value: float | None, *, estimated: bool = False) -> str:
+    """Return the energy of one inference; one that was not measured gets a tilde.
+
+    >>> joules(0.00123), joules(1.5), joules(0.25, estimated=True), joules(0.0000042)
+    ('1.23 mJ', '1.50 J', '~250 mJ', '4.20 uJ')
+    """
+    if value is None:
+        return MISSING
+    sign = "~" if estimated else ""
+    for factor_of, unit in ((1.0, "J"), (1e-3, "mJ")):
+        if value >= factor_of:
+            return f"{sign}{significant(value / factor_of)} {unit}"
+    return f"{sign}{significant(value * 1e6)} uJ"
+
+
 def percent(fraction: float | None, digits: int = 2) -> str:
     """Return a fraction as a percentage. 100% and 0% are said only of exactly 1 and 0.
 

@@ -80,6 +80,14 @@ def git_state(folder: Path) -> tuple[str | None, bool | None]:
     return head, bool(changes)
 
 
+def git_branch(folder: Path) -> str | None:
+    """Return the branch that ``folder`` stands at; None where none is checked out."""
+    try:
+        return _git(folder, "symbolic-ref", "--short", "HEAD") or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         ["git", "-C", str(folder), *arguments],

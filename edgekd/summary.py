@@ -47,6 +47,10 @@ class Row:
         peak_rss_bytes: peak memory that the model added to its process.
         accuracy: fraction of the test split. Measured on the device, or scored after training.
         agreement: fraction of the test split with the teacher's class.
+        instructions: that an emulated processor executes for one inference.
+        per_second: samples a second, in batches.
+        energy_j: joules of one inference.
+        energy_estimated: they were not measured.
         runtime: what ran it, with its version.
         status: ``ok``, ``failed``, ``unmeasured``, or ``stale``: measured before the file changed.
         emulated: the device was emulated; its latency says nothing.
@@ -66,6 +70,10 @@ class Row:
     peak_rss_bytes: int | None = None
     accuracy: float | None = None
     agreement: float | None = None
+    instructions: int | None = None
+    per_second: float | None = None
+    energy_j: float | None = None
+    energy_estimated: bool = False
     runtime: str | None = None
     status: Literal["ok", "failed", "unmeasured", "stale"] = "unmeasured"
     emulated: bool = False
@@ -234,6 +242,10 @@ def _measured(row: Row, found: Measurement, *, stale: bool) -> Row:
         peak_rss_bytes=found.memory.peak_rss_bytes if found.memory else None,
         accuracy=row.accuracy if found.accuracy is None else found.accuracy,
         agreement=row.agreement if found.agreement is None else found.agreement,
+        instructions=found.instructions.per_inference if found.instructions else None,
+        per_second=found.throughput.per_second if found.throughput else None,
+        energy_j=found.energy.joules_per_inference if found.energy else None,
+        energy_estimated=found.energy is not None and not found.energy.measured,
         runtime=f"{found.runtime}{version}" if found.runtime else None,
         status="ok",
         emulated=found.emulated,

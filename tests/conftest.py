@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = [
+    "tests.fixtures_boxes",
     "tests.fixtures_disks",
     "tests.fixtures_tiny",
     "tests.fixtures_exits",
@@ -19,6 +20,11 @@ pytest_plugins = [
 ]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Nobody's own devices: a test that wants some names a folder of its own.
+os.environ["EDGEKD_CONFIG"] = str(REPOSITORY / "tests" / "no-devices-of-ones-own")
+# Tests run side by side on one machine; those of the lock name one of their own.
+os.environ["EDGEKD_LOCK"] = ""
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ SIDE_MARK = "edgekd.side: "
 FAILED = 3
 SIDES = ("ours", "theirs")
 #: Where one inference lasts longer than this, what the caches hold at its start does not matter.
-SETTLED_MS = 10.0
+SETTLED_MS = 2.0
 #: Of the time of the pairs, what loading both files anew may take.
 LOADING_SHARE = 0.25
 #: Untimed inferences of each after that.

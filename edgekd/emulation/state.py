@@ -52,8 +52,8 @@ class State(Versioned):
     environment: dict[str, str] = Field(default_factory=dict)
 
     def alive(self) -> bool:
-        """Whether the box runs."""
-        return bool(self.processes) and self.processes[0].alive()
+        """Whether the box runs: without one of its processes the others end as well."""
+        return bool(self.processes) and all(process.alive() for process in self.processes)
 
     def reach(self) -> Reach:
         """Return how a transport gets there."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import edgekd
-from edgekd.bench.devices import Device
+from edgekd.bench.devices import Device, load_device
 from edgekd.check.budgets import Budget
 from edgekd.recipe import Recipe
 from edgekd.registry import load_target
@@ -64,13 +64,18 @@ def module_of(block: Block) -> Any:
 
 
 @pytest.mark.parametrize("block", TOML, ids=str)
-def test_toml_is_what_it_says(block: Block, folder: Path) -> None:
+def test_toml_is_what_it_says(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_files(block.page, folder)
     path = folder / "block.toml"
     path.write_text(block.text)
     raw = read_toml(path)
     if "student" in raw:
         Recipe.from_dict(raw)
+    elif "devices" in raw:
+        monkeypatch.setenv("EDGEKD_CONFIG", str(folder))
+        path.rename(folder / "devices.toml")
+        for name in raw["devices"]:
+            assert load_device(name).name == name
     elif "transport" in raw:
         Device.model_validate({"name": "x", **raw})
     elif set(raw) <= {"data", "teacher", "ensemble", "loss", "train", "quantize", "export"}:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from edgekd import errors, recipe
-from edgekd.bench.devices import Device, device_names
+from edgekd.bench.devices import Device, builtin_names
 from edgekd.cli.reference_tables import kinds
 from edgekd.recipe_faults import GIVEN
 from edgekd.registry import options_of, table
@@ -31,7 +31,7 @@ def code(cell: str) -> str:
 
 @pytest.mark.parametrize("kind", kinds())
 def test_every_name_is_documented(kind: str) -> None:
-    known = {"device": device_names(), "recipe": tuple(recipe.builtin_recipes())}
+    known = {"device": builtin_names(), "recipe": tuple(recipe.builtin_recipes())}
     names = known[kind] if kind in known else table(kind).names
     assert kind in NAMES, f"no page has a table marked <!-- names: {kind} -->"
     assert sorted(code(row[0]) for row in NAMES[kind]) == sorted(names), "run: make docs"
@@ -110,7 +110,7 @@ def test_every_exit_code_is_documented() -> None:
 
 
 def test_limits_in_the_docs_are_those_of_the_code() -> None:
-    from edgekd.bench.protocol import Settings
+    from edgekd.bench.settings import DEVICE_SECONDS, Settings
     from edgekd.export import parity
 
     measuring = " ".join((DOCS / "measuring.md").read_text(encoding="utf-8").split())
@@ -118,6 +118,7 @@ def test_limits_in_the_docs_are_those_of_the_code() -> None:
     for expected in (
         f"at least {limits.warmup_runs} inferences and {limits.warmup_seconds} s of warm-up",
         f"at least {limits.min_runs} inferences and {limits.min_seconds:g} s",
+        f"({DEVICE_SECONDS:g} s on another device than this machine)",
         f"no more than {limits.max_seconds:g} s",
         f"more than {limits.max_samples:,} samples",
     ):

@@ -12,7 +12,11 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from edgekd.cli.app import app
 from edgekd.cli.reference import RECORDS
 from edgekd.cli.schemas import OUTPUTS
+from edgekd.emulation import boxes, state
+from edgekd.emulation.process import Process
+from edgekd.emulation.spec import Emulation
 from edgekd.recipe import Recipe
+from edgekd.transports.reach import Reach
 from tests.docs.markdown import DOCS
 from tests.fixtures_tiny import TINY
 
@@ -20,6 +24,22 @@ from tests.fixtures_tiny import TINY
 def schema(name: str) -> Draft202012Validator:
     text = (DOCS / "schemas" / f"{name}.json").read_text(encoding="utf-8")
     return Draft202012Validator(json.loads(text))
+
+
+def noted_as_up(name: str, emulation: Emulation, *, say: object) -> Reach:
+    """Note a box that was never started."""
+    gone = Process(pid=1, started=0, boot="another")
+    noted = state.State(
+        device=name,
+        kind=emulation.kind,
+        processes=(gone,),
+        private="x",
+        since="2026-01-01T00:00:00+00:00",
+        port=4711,
+        address=name,
+    )
+    state.write(noted)
+    return noted.reach()
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +74,8 @@ def test_every_command_and_every_record_of_a_session(
 ) -> None:
     monkeypatch.chdir(home)
     monkeypatch.setenv("EDGEKD_RUNS", str(home / "runs"))
+    monkeypatch.setenv("EDGEKD_EMULATION", str(home / "emulation"))
+    monkeypatch.setattr(boxes, "up", noted_as_up)
     session = {
         "recipes-list": ["recipes", "list"],
         "recipes-show": ["recipes", "show", "digits"],
@@ -67,10 +89,16 @@ def test_every_command_and_every_record_of_a_session(
         "exits": ["exits"],
         "inspect": ["inspect", "runs/latest/artifacts/onnx-fp32"],
         "check": ["check"],
+        "check-budget": ["check", "--init"],
+        "history": ["history"],
         "report": ["report"],
         "layers": ["layers", "tiny.toml"],
         "record": ["record", "tiny.toml"],
         "devices": ["devices", "list"],
+        "devices-doctor": ["devices", "doctor", "cpu"],
+        "devices-setup": ["devices", "setup", "cpu", "--dry-run"],
+        "devices-up": ["devices", "up", "pi5-emulated"],
+        "devices-down": ["devices", "down", "pi5-emulated"],
         "runs-list": ["runs", "list"],
         "runs-show": ["runs", "show"],
     }

@@ -81,4 +81,9 @@ def test_no_markup_is_left_or_lost() -> None:
 def test_schemas_are_valid_and_numbered(name: str) -> None:
     schema = json.loads(PAGES[name])
     Draft202012Validator.check_schema(schema)
-    assert schema["properties"]["schema"]["const"] == 1
+    # What the agent answers is one of two things, numbered in their own names.
+    for one in [schema] if "properties" in schema else schema["$defs"].values():
+        if "schema" in one["properties"]:
+            assert one["properties"]["schema"]["const"] in (1, "edgekd.run/1")
+            return
+    pytest.fail("no number")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekd.bench.protocol import Settings
+from edgekd.bench.settings import Settings
 from edgekd.bench.stage import benchmark
 from edgekd.cli.app import app
 from edgekd.data.load import load_for_student
