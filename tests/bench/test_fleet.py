@@ -300,7 +300,8 @@ def test_ctrl_c_leaves_nothing_behind(
 
     def fault(one: boards.Board, name: str, number: int) -> None:
         if name == "run" and number == len(devices):
-            threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGINT)).start()
+            # Late enough for a busy machine to have started the process that hangs.
+            threading.Timer(2.0, signal.pthread_kill, (main, signal.SIGINT)).start()
 
     STATE.fault, STATE.hang = fault, True
     got: list[Measurement] = []

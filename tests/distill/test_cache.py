@@ -138,6 +138,7 @@ distill(sys.argv[1], out=sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_building_goes_on_after_a_kill_and_beside_another_process(
     cached: dict[str, Any], tmp_path: Path
 ) -> None:

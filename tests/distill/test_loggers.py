@@ -150,6 +150,7 @@ def test_tensorboard_has_the_curve(tmp_path: Path) -> None:
     assert [(e.step, e.value) for e in events.Scalars("student-3/loss")] == [(1, 3.0), (2, 2.5)]
 
 
+@pytest.mark.slow  # making its database takes 13 s
 @needs_mlflow
 @pytest.mark.filterwarnings("default")  # of the packages underneath, on their own account
 def test_mlflow_has_the_curve_and_a_resumed_run_goes_on_in_it(
