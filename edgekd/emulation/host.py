@@ -16,6 +16,8 @@ from edgekd.errors import MeasurementError, MissingDeviceError
 PROGRAMS: Mapping[str, str] = {
     "mmdebstrap": "mmdebstrap",
     "qemu-aarch64-static": "qemu-user-static",
+    "qemu-aarch64": "qemu-user",
+    "gcc": "gcc",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "unshare": "util-linux",
