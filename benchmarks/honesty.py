@@ -38,6 +38,7 @@ from benchmarks.speed.quiet import Patience
 from edgekd.bench import agent
 from edgekd.bench.connect import connect
 from edgekd.bench.devices import Device, load_device
+from edgekd.bench.program import run_program
 from edgekd.bench.protocol import build_request, parse_reply
 from edgekd.bench.settings import settings_for
 from edgekd.emulation import down, state, up
@@ -359,11 +360,8 @@ def _ask(transport: Transport, device: Device, path: Path, **asked: Any) -> dict
         runtimes=device.runtimes,
         **asked,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "request.json"
-        file.write_text(json.dumps(request))
-        argv = [transport.python, transport.put(Path(agent.__file__)), transport.put(file)]
-        return parse_reply(transport.run(argv, timeout=settings.timeout), what=path.name)
+    completed = run_program(transport, agent, request, timeout=settings.timeout)
+    return parse_reply(completed, what=path.name)
 
 
 if __name__ == "__main__":

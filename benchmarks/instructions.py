@@ -16,7 +16,6 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ from edgekd.bench import agent
 from edgekd.bench.connect import connect
 from edgekd.bench.devices import Device, load_device
 from edgekd.bench.options import COUNTED_RUNS
+from edgekd.bench.program import run_program
 from edgekd.bench.protocol import build_request, parse_reply
 from edgekd.bench.settings import Settings
 from edgekd.emulation import down, state, up
@@ -152,11 +152,8 @@ def _count(transport: Transport, device: Device, path: Path) -> dict[str, Any]:
         runtimes=device.runtimes,
     )
     request["instructions"] = {"runs": COUNTED_RUNS}
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "request.json"
-        file.write_text(json.dumps(request))
-        argv = [transport.python, transport.put(Path(agent.__file__)), transport.put(file)]
-        return parse_reply(transport.run(argv, timeout=settings.timeout), what=path.name)
+    completed = run_program(transport, agent, request, timeout=settings.timeout)
+    return parse_reply(completed, what=path.name)
 
 
 if __name__ == "__main__":

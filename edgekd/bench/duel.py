@@ -7,8 +7,6 @@ slowdown. So both files are run now, turn by turn; see `edgekd.bench.duel_agent`
 from __future__ import annotations
 
 import contextlib
-import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from edgekd.bench.devices import Device
 from edgekd.bench.duel_reply import Entrant, Fought, faults
 from edgekd.bench.duel_request import DuelSettings as DuelSettings
 from edgekd.bench.duel_request import build
+from edgekd.bench.program import run_program
 from edgekd.bench.protocol import parse_reply
 from edgekd.errors import MeasurementError, TransportError
 from edgekd.records_gate import Duel, Duelist, RatioInterval
@@ -104,12 +103,10 @@ def duel_over(
         )
     settings = settings or DuelSettings()
     threads = threads or device.threads
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
-        path = Path(folder) / "duel.json"
-        request = build(transport, (ours, theirs), inputs, device, threads, settings)
-        path.write_text(json.dumps(request))
-        argv = [transport.python, transport.put(Path(duel_agent.__file__)), transport.put(path)]
-        completed = transport.run(argv, timeout=settings.timeout)
+    request = build(transport, (ours, theirs), inputs, device, threads, settings)
+    completed = run_program(
+        transport, duel_agent, request, timeout=settings.timeout, name="duel.json"
+    )
     told = Fought.model_validate(_parse(completed, ours, theirs))
     for file, entrant in ((ours, told.ours), (theirs, told.theirs)):
         if entrant.sha256 != sha256_file(file):

@@ -20,6 +20,7 @@ from edgekd.bench.null_memory import null_memory
 from edgekd.bench.operators import Found as FoundOperators
 from edgekd.bench.operators import profile
 from edgekd.bench.options import COUNTED_RUNS, Mode, Options
+from edgekd.bench.program import run_program
 from edgekd.bench.protocol import build_request, parse_reply
 from edgekd.bench.result import Bench, record
 from edgekd.bench.subjects import FACTORY, Subject
@@ -263,13 +264,7 @@ def _ask(
     request |= work.options.request()
     if device.emulated and mode != "accuracy":
         request["instructions"] = {"runs": COUNTED_RUNS}
-    (here / "request.json").write_text(json.dumps(request))
-    argv = [
-        transport.python,
-        transport.put(Path(agent.__file__)),
-        transport.put(here / "request.json"),
-    ]
-    completed = transport.run(argv, timeout=bench.settings.timeout)
+    completed = run_program(transport, agent, request, timeout=bench.settings.timeout)
     reply = parse_reply(completed, what=str(subject.path))
     if reply.get("model_sha256") != sha256_file(subject.path):
         raise TransportError(

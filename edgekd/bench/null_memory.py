@@ -7,7 +7,6 @@ model for small devices. Taken off, what is left is the model's own.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgekd.bench import agent
 from edgekd.bench.null_model import null_model
+from edgekd.bench.program import run_program
 from edgekd.bench.protocol import build_request, parse_reply
 from edgekd.bench.reply import MemoryStages, Reply
 from edgekd.errors import DeviceGoneError, EdgekdError
@@ -57,7 +57,7 @@ def null_memory(bench: Bench, kind: str | None, threads: int) -> MemoryStages | 
 def _measure(bench: Bench, kind: str, threads: int, content: bytes) -> MemoryStages:
     transport = bench.transport
     with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
-        model, request = Path(folder) / f"null.{kind}", Path(folder) / "null.json"
+        model = Path(folder) / f"null.{kind}"
         model.write_bytes(content)
         asked = build_request(
             replace(bench.settings, warmup_runs=10, warmup_seconds=0.05, energy=False),
@@ -68,8 +68,7 @@ def _measure(bench: Bench, kind: str, threads: int, content: bytes) -> MemorySta
             cores=bench.device.affinity,
             mode="memory",
         )
-        request.write_text(json.dumps(asked))
-        argv = [transport.python, transport.put(Path(agent.__file__)), transport.put(request)]
-        completed = transport.run(argv, timeout=bench.settings.timeout)
+        timeout = bench.settings.timeout
+        completed = run_program(transport, agent, asked, timeout=timeout, name="null.json")
     found = parse_reply(completed, what="the null model")
     return Reply.model_validate(found).memory

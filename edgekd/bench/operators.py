@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from edgekd.bench import agent, profiler
 from edgekd.bench.native import optable
+from edgekd.bench.program import run_program
 from edgekd.bench.result import Bench
 from edgekd.errors import MeasurementError
 from edgekd.records_bench import OperatorTime
@@ -46,12 +46,11 @@ def profile(
         return (), "emulated: times mean nothing"
     if kind not in ("tflite", "onnx"):
         return (), "operators are timed of TFLite and ONNX files only"
-    transport = bench.transport
-    with tempfile.TemporaryDirectory(prefix="edgekd-") as folder:
-        path = Path(folder) / "profile.json"
-        path.write_text(json.dumps(_request(bench, model, kind, threads, inputs)))
-        argv = [transport.python, transport.put(Path(profiler.__file__)), transport.put(path)]
-        completed = transport.run(argv, timeout=bench.settings.timeout)
+    request = _request(bench, model, kind, threads, inputs)
+    timeout = bench.settings.timeout
+    completed = run_program(
+        bench.transport, profiler, request, timeout=timeout, name="profile.json"
+    )
     if completed.timed_out:
         return (), "the profiler took too long"
     reply = _reply(completed.stdout)

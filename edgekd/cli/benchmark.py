@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgekd.cli.devices import complete_name
 from edgekd.cli.output import DebugFlag, JsonFlag, Output, QuietFlag, running
+from edgekd.cli.where import OneAddress, OneSerial
 
 if TYPE_CHECKING:
     from edgekd.records import Measurement
 
 Mode = Literal["latency", "accuracy", "both"]
 Scenario = Literal["single-stream", "offline"]
-
-
-def _device_names(incomplete: str) -> list[str]:
-    from edgekd.bench.devices import device_names
-
-    return [name for name in device_names() if name.startswith(incomplete)]
 
 
 def benchmark(
@@ -35,7 +31,7 @@ def benchmark(
         list[str] | None,
         typer.Option(
             help="A device by name; may be given several times. Default: the recipe's, else cpu.",
-            autocompletion=_device_names,
+            autocompletion=complete_name,
         ),
     ] = None,
     threads: Annotated[
@@ -44,13 +40,8 @@ def benchmark(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the measurements of bare files.")
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Where the one --device is: user@host[:port], or ssh's name for it."),
-    ] = None,
-    serial: Annotated[
-        str | None, typer.Option(help="Serial number of the one --device, as adb lists it.")
-    ] = None,
+    address: OneAddress = None,
+    serial: OneSerial = None,
     wait: Annotated[
         float, typer.Option(min=0, help="Seconds to wait for a device that is in use.")
     ] = 600.0,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgekd.cli.output import DebugFlag, JsonFlag, Output, QuietFlag, running
+from edgekd.cli.where import OneAddress, OneSerial
 from edgekd.errors import EdgekdError
 
 if TYPE_CHECKING:
@@ -44,13 +45,8 @@ def check(
             "devices, else cpu."
         ),
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Where the one --device is: user@host[:port], or ssh's name for it."),
-    ] = None,
-    serial: Annotated[
-        str | None, typer.Option(help="Serial number of the one --device, as adb lists it.")
-    ] = None,
+    address: OneAddress = None,
+    serial: OneSerial = None,
     latency: Annotated[
         bool, typer.Option("--latency/--no-latency", help="Run files against the baseline's.")
     ] = True,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -25,9 +24,10 @@ from edgekd.emulation import (
     leftovers,
     phone_root,
     processors,
+    starting,
     state,
 )
-from edgekd.emulation.process import Process, find
+from edgekd.emulation.process import Process
 from edgekd.emulation.spec import Emulation
 from edgekd.errors import MissingDeviceError, TransportError
 from edgekd.storage import atomic_write, process_lock
@@ -42,7 +42,6 @@ _INNER_PORT = 16555
 _STARTER = f"{counter.FOLDER}/python3"
 _STARTING_S = 60.0
 _STEP_S = 0.02
-_TRIES = 3
 
 
 def up(name: str, emulation: Emulation, *, say: Say) -> Reach:
@@ -66,16 +65,7 @@ def up(name: str, emulation: Emulation, *, say: Say) -> Reach:
     python = bundle.build(emulation.packages, say=say)
     counted = _counted(root)
     with binfmt.arm64():
-        for left in reversed(range(_TRIES)):
-            try:
-                return _begin(name, emulation, root, python, counted)
-            except BaseException as error:  # Ctrl-C as well: nothing stays behind half-started
-                log = _log(leftovers.private(name))
-                leftovers.clear(name)
-                # Another program took the port between our look and the start of the server.
-                if not left or not isinstance(error, TransportError) or "in use" not in log:
-                    raise
-    raise TransportError(f"{name} found no free port")  # the loop has returned or raised
+        return starting.begun(name, lambda: _begin(name, emulation, root, python, counted))
 
 
 def _begin(name: str, emulation: Emulation, root: Path, python: Path, counted: str) -> Reach:
@@ -156,21 +146,8 @@ def _start(private: Path, root: Path, python: Path, cpu: str, server: int) -> Pr
         "helper": adb_server.command(server),
         "helper_environment": adb_server.environment(private / "adb"),
     }
-    with (private / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-I", str(_JAIL), json.dumps(spec)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            start_new_session=True,  # Ctrl-C ends edgekd, not the box
-        )
-    # It outlives this process: nobody waits for it here.
-    process.returncode = 0
-    found = find(process.pid)
-    if found is None:
-        raise TransportError(f"the box ended at once\n{_log(private)}")
-    return found
+    command = [sys.executable, "-I", str(_JAIL), json.dumps(spec)]
+    return starting.launch(command, private, what="the box")
 
 
 def _wait(private: Path, jail: Process) -> int:
@@ -185,7 +162,7 @@ def _wait(private: Path, jail: Process) -> int:
     while time.monotonic() < deadline and not ready.exists() and jail.alive():
         time.sleep(_STEP_S)
     if not ready.exists():
-        raise TransportError(f"the box does not start\n{_log(private)}")
+        raise TransportError(f"the box does not start\n{starting.log(private)}")
     said = json.loads(ready.read_text())
     if "error" in said:
         raise MissingDeviceError(
@@ -193,10 +170,3 @@ def _wait(private: Path, jail: Process) -> int:
             hint="It takes root with all its rights; in a container, start it with --privileged.",
         )
     return int(said["port"])
-
-
-def _log(private: Path) -> str:
-    try:
-        return host.tail((private / "log").read_text(errors="replace"))
-    except OSError:
-        return ""

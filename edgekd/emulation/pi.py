@@ -8,7 +8,6 @@ that was started inside ends.
 from __future__ import annotations
 
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -16,7 +15,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgekd.emulation import binfmt, boxssh, host, leftovers, processors, rootfs, state
+from edgekd.emulation import binfmt, boxssh, host, leftovers, processors, rootfs, starting, state
 from edgekd.emulation.process import Process, find
 from edgekd.emulation.spec import Emulation
 from edgekd.errors import TransportError
@@ -26,7 +25,6 @@ from edgekd.transports.reach import Reach
 Say = Callable[[str], None]
 
 _STARTING_S = 60.0
-_TRIES = 3
 _SETUP = Path(__file__).with_name("box.sh")
 #: A process notes itself before it becomes another program: so it is found after any crash.
 _NOTE = 'read -r line < /proc/self/stat; echo "$line" > "$0"; exec "$@"'
@@ -55,16 +53,7 @@ def up(name: str, emulation: Emulation, *, say: Say) -> Reach:
     root = rootfs.build(emulation, say=say)
     python = _python(root)
     with binfmt.arm64():
-        for left in reversed(range(_TRIES)):
-            try:
-                return _begin(name, emulation, root, python)
-            except BaseException as error:  # Ctrl-C as well: nothing stays behind half-started
-                log = _log(leftovers.private(name))
-                leftovers.clear(name)
-                # Another program took the port between our look and the start of the sshd.
-                if not left or not isinstance(error, TransportError) or "in use" not in log:
-                    raise
-    raise TransportError(f"{name} found no free port")  # the loop has returned or raised
+        return starting.begun(name, lambda: _begin(name, emulation, root, python))
 
 
 def _begin(name: str, emulation: Emulation, root: Path, python: str) -> Reach:
@@ -109,28 +98,15 @@ def _furnish(private: Path, name: str, cpu: str, port: int) -> None:
 
 
 def _start(private: Path, root: Path, name: str, cpu: str) -> Process:
-    with (private / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *("/bin/sh", "-c", _NOTE, private / leftovers.STAT),
-                *("unshare", "--mount", "--pid", "--uts", "--ipc", "--fork"),
-                *("--kill-child", "--propagation", "private"),
-                *("/bin/sh", _SETUP, root, private, name),
-                *("/usr/sbin/sshd", "-D", "-e"),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            env={"PATH": _PATH, "QEMU_CPU": cpu},
-            start_new_session=True,  # Ctrl-C ends edgekd, not the box
-        )
-    # It outlives this process: nobody waits for it here.
-    process.returncode = 0
-    found = find(process.pid)
-    if found is None:
-        raise TransportError(f"{name} ended at once\n{_log(private)}")
-    return found
+    command: list[str | Path] = [
+        *("/bin/sh", "-c", _NOTE, private / leftovers.STAT),
+        *("unshare", "--mount", "--pid", "--uts", "--ipc", "--fork"),
+        *("--kill-child", "--propagation", "private"),
+        *("/bin/sh", _SETUP, root, private, name),
+        *("/usr/sbin/sshd", "-D", "-e"),
+    ]
+    variables = {"PATH": _PATH, "QEMU_CPU": cpu}
+    return starting.launch(command, private, what=name, environment=variables)
 
 
 def _wait(private: Path, box: Process, port: int) -> None:
@@ -142,7 +118,9 @@ def _wait(private: Path, box: Process, port: int) -> None:
     deadline = time.monotonic() + _STARTING_S
     while time.monotonic() < deadline:
         if not box.alive():
-            raise TransportError(f"the sshd of {private.parent.name} ended\n{_log(private)}")
+            raise TransportError(
+                f"the sshd of {private.parent.name} ended\n{starting.log(private)}"
+            )
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
                 if connection.recv(8).startswith(b"SSH-"):
@@ -151,15 +129,8 @@ def _wait(private: Path, box: Process, port: int) -> None:
             pass
         time.sleep(0.05)
     raise TransportError(
-        f"{private.parent.name} does not answer on 127.0.0.1:{port}\n{_log(private)}"
+        f"{private.parent.name} does not answer on 127.0.0.1:{port}\n{starting.log(private)}"
     )
-
-
-def _log(private: Path) -> str:
-    try:
-        return host.tail((private / "log").read_text(errors="replace"))
-    except OSError:
-        return ""
 
 
 def _free_port() -> int:

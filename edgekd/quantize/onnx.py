@@ -102,27 +102,25 @@ class Quantizer:
             destination: where it goes.
             keep_float: what the nodes that are not quantized give: names of tensors.
         """
-        notes = self._quantize(destination, keep_float)
-        model = onnx.load(destination)
+        model, notes = self._quantized(destination, keep_float)
         strip(model)
         onnx.save(model, destination)
         return notes
 
-    def _quantize(self, destination: Path, keep_float: Collection[str]) -> tuple[str, ...]:
+    def _quantized(
+        self, destination: Path, keep_float: Collection[str]
+    ) -> tuple[Any, tuple[str, ...]]:
+        """Return the quantized model and its notes; ``destination`` may be written meanwhile."""
         kept = [node.name for node in self._nodes if any(one in keep_float for one in node.output)]
         operators = Counter(node.op_type for node in self._nodes)
         if self._scheme == FP16:
-            onnx.save(_half(onnx.load(self._source), kept), destination)
-            return (
-                "weights are stored in float16 and computed with in float32: smaller, not faster",
-            )
+            note = "weights are stored in float16 and computed with in float32: smaller, not faster"
+            return _half(onnx.load(self._source), kept), (note,)
         if self._scheme == INT8:
-            notes = _static(self._source, self._ranges, destination, operators, kept)
+            model, notes = _static(self._source, self._ranges, operators, kept)
             if self._io is None or self._io == "float32":
-                return notes
-            integers = integer_io(onnx.load(destination), self._io)
-            onnx.save(integers, destination)
-            return (f"input and output are {self._io}", *notes[1:])
+                return model, notes
+            return integer_io(model, self._io), (f"input and output are {self._io}", *notes[1:])
         if self._scheme == INT8_DYNAMIC:
             return _dynamic(self._source, destination, operators, kept)
         raise ExportError(f"ONNX files cannot be quantized by the scheme {self._scheme.name!r}")
@@ -154,8 +152,8 @@ def _half(model: Any, kept: Collection[str]) -> Any:
 
 
 def _static(
-    source: Path, ranges: Any, destination: Path, operators: Counter[str], kept: Sequence[str]
-) -> tuple[str, ...]:
+    source: Path, ranges: Any, operators: Counter[str], kept: Sequence[str]
+) -> tuple[Any, tuple[str, ...]]:
     attention = any(operators[name] for name in _ATTENTION)
     # What onnxruntime's quantize_static does, with ranges that were found elsewhere.
     quantizer = QDQQuantizer(
@@ -174,8 +172,6 @@ def _static(
     quantizer.quantize_model()
     tables = store_tables(quantizer.model.model, kept)
     quantizer.model.topological_sort()
-    model = quantizer.model.model
-    onnx.save(model, destination)
     notes = [
         "input and output stay float32",
         "weights int8 (per channel, 7 bits), activations uint8",
@@ -184,12 +180,12 @@ def _static(
         notes.append("attention: only MatMul and Gemm are quantized, the rest stays float32")
     if tables:
         notes.append("tables are stored in int8, and their rows become float32 when they are read")
-    return tuple(notes)
+    return quantizer.model.model, tuple(notes)
 
 
 def _dynamic(
     source: Path, destination: Path, operators: Counter[str], kept: Sequence[str]
-) -> tuple[str, ...]:
+) -> tuple[Any, tuple[str, ...]]:
     if any(operators[name] for name in _CONVOLUTIONS):
         raise ExportError(
             "int8-dynamic makes convolutions 6 to 15 times slower in onnxruntime than float32",
@@ -206,7 +202,8 @@ def _dynamic(
         weight_type=QuantType.QInt8,
         nodes_to_exclude=list(kept),
     )
-    return ("weights int8 (per channel); activations are quantized while running",)
+    note = "weights int8 (per channel); activations are quantized while running"
+    return onnx.load(destination), (note,)
 
 
 def _pre_process(source: Path, copy: Path) -> None:

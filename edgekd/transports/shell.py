@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ _SLOWEST = 50_000
 _FETCH = 1800.0
 
 
-class ShellTransport:
+class ShellTransport(ABC):
     """A device with a POSIX shell.
 
     Constructing it connects, takes the lock of the device, and makes a work folder. Subclasses say
@@ -85,6 +86,7 @@ class ShellTransport:
             raise
         self._told = told
 
+    @abstractmethod
     def _argv(self, command: str, *, first: bool = False) -> list[str]:
         """Return the command of this machine that runs a command line in the device's shell.
 
@@ -92,8 +94,8 @@ class ShellTransport:
             command: it.
             first: it is the keeper, with which all begins and ends.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _lost(self, completed: Completed, *, first: bool) -> EdgekdError:
         """Say why a command did not come to its end.
 
@@ -101,7 +103,6 @@ class ShellTransport:
             completed: how the process of this machine ended.
             first: nothing had been heard of the device before.
         """
-        raise NotImplementedError
 
     def _send(self, source: Path, remote: str, timeout: float) -> Completed:
         """Copy a file to a path without odd characters, whose folder may be missing."""
