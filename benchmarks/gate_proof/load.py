@@ -1,7 +1,7 @@
 """Bursty load: ``python -m benchmarks.gate_proof.load``. Ends when its standard input is closed.
 
-Each core gets a process that works for a while and rests for a while; both times are drawn anew
-each time, from 20 ms to 1.5 s.
+Each core gets a process, bound to it, that works for a while and rests for a while; both times are
+drawn anew each time, from 20 ms to 1.5 s.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ def work(seed: int) -> None:
     """Work and rest in turn, as long as the parent lives."""
     import numpy as np
 
+    if hasattr(os, "sched_setaffinity"):
+        # Unbound, all of them gather on the core that is measured as soon as another one is busy.
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[seed % len(cores)]})
     chance, parent = random.Random(seed), os.getppid()
     matrix = np.ones((256, 256), np.float32)
     while os.getppid() == parent:

@@ -25,7 +25,7 @@ def test_third_party_files(
     for measured in measurements:
         assert measured.status == "ok", measured.error
         assert measured.latency is not None and measured.latency.p50_ms > 0
-        assert measured.memory is not None and measured.memory.peak_rss_bytes > 0
+        assert measured.memory is not None and measured.memory.raw_peak_rss_bytes > 0
         assert measured.parameters is not None and measured.parameters > 10_000
         assert set(measured.unknown) - {"energy"} == {"accuracy", "agreement", "macs"}
         assert len(measured.inputs) == 1
