@@ -204,8 +204,8 @@ class Memory(Record):
     """Memory of the measuring process, in bytes.
 
     ``raw_peak_rss`` is the process's high-water mark (VmHWM) after the first inferences minus
-    that of the same process before the model was loaded (runtime imported); ``raw_anonymous`` the
-    growth of anonymous memory between those two moments, ``loaded_anonymous`` the part of it until
+    what was resident before the model was loaded (runtime imported); ``raw_anonymous`` the growth
+    of anonymous memory between those two moments, ``loaded_anonymous`` the part of it until
     the model was loaded. ``null_peak_rss`` and ``null_anonymous`` are the same of a model that
     does nothing, in the same runtime (None: not measured); ``peak_rss`` and ``anonymous`` are the
     raw figures less those: the model's own. ``process_peak_rss`` is the whole high-water mark,

@@ -56,7 +56,7 @@ class DuelSettings:
     round: int = 20
     block: int = gate.BLOCK
     turn_ms: float = 0.5
-    max_seconds: float = 2.0
+    max_seconds: float = 4.0
     warmup_runs: int = 10
     warmup_seconds: float = 0.3
     pin: bool = True

@@ -37,11 +37,11 @@ def memory(stages: MemoryStages, null: MemoryStages | None) -> Memory | None:
         stages: of the model.
         null: of a model that does nothing, in the same runtime; None: it was not measured.
     """
-    raw = _growth("peak", stages, stages.ran)
+    raw = _peak_growth(stages)
     peak = stages.ran.peak
     if raw is None or peak is None:
         return None
-    nothing = None if null is None else _growth("peak", null, null.ran)
+    nothing = None if null is None else _peak_growth(null)
     anonymous = _growth("anonymous", stages, stages.ran)
     none = None if null is None else _growth("anonymous", null, null.ran)
     return Memory(
@@ -54,6 +54,19 @@ def memory(stages: MemoryStages, null: MemoryStages | None) -> Memory | None:
         null_peak_rss_bytes=nothing,
         null_anonymous_bytes=none,
     )
+
+
+def _peak_growth(stages: MemoryStages) -> int | None:
+    """Return how far the high-water mark rose above what was resident before.
+
+    A mark that started anew may already have risen while it was looked at, by more than a small
+    model takes. One that could not be reset is what it has to rise from.
+    """
+    before = stages.imported.rss if stages.method == "reset" else stages.imported.peak
+    if before is None:
+        before = stages.imported.peak
+    after = stages.ran.peak
+    return None if before is None or after is None else after - before
 
 
 def _growth(name: str, stages: MemoryStages, until: MemoryNow) -> int | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgekd import provenance
-from edgekd.bench import facts, figures
+from edgekd.bench import figures
 from edgekd.bench.devices import Device
 from edgekd.bench.null_memory import Nulls
 from edgekd.bench.remarks import remarks
@@ -15,6 +15,7 @@ from edgekd.bench.scores import Scores
 from edgekd.bench.settings import Settings
 from edgekd.bench.subjects import Subject
 from edgekd.errors import EdgekdError
+from edgekd.modelfile.counts import counts
 from edgekd.records import Measurement, TensorSpec
 from edgekd.rundir import sha256_file
 from edgekd.transports.base import Transport
@@ -143,14 +144,14 @@ def parents(subject: Subject) -> dict[str, str]:
 
 
 def facts_of(subject: Subject) -> tuple[int | None, int | None, dict[str, str]]:
-    """Return parameters, multiply-accumulates, and why one of them is not known."""
+    """Return parameters, multiply-accumulates, and why one of them is not known.
+
+    Of a network where one is known, and of a bare file from the file itself.
+    """
     if subject.facts is not None:
         unknown = {}
         if subject.facts.macs is None:
             unknown["macs"] = "PyTorch's counter does not see its operations"
         return subject.facts.parameters, subject.facts.macs, unknown
-    count, reason = facts.parameters(subject.path, str(subject.kind))
-    unknown = {"macs": "a bare file: they are counted in networks, not in files"}
-    if reason is not None:
-        unknown["parameters"] = reason
-    return count, None, unknown
+    found = counts(subject.path, str(subject.kind))
+    return found.parameters, found.macs, dict(found.unknown)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from edgekd import format as fmt
 from edgekd.check.budgets import Budget, Limit
 from edgekd.check.operators import judge_operators_against, judge_runtime_against
-from edgekd.check.quantities import BY_NAME, RELATIVE, STORED_LATENCY, shown_apart
+from edgekd.check.quantities import BY_NAME, LATENCY, RELATIVE, STORED_LATENCY, shown_apart
 from edgekd.check.subject import Item, Subject
 from edgekd.check.verdict import ALL, applies
 from edgekd.errors import RunError
@@ -122,7 +122,7 @@ def _compare(
         )
     else:
         factor = limit.value
-        if metric == "latency_ms_p50" and limit.default:
+        if metric == LATENCY and limit.default:
             factor = STORED_LATENCY
         bound = max(before * factor, before + BY_NAME[metric].room)
         passed = value <= bound + abs(bound) * _ROUNDING
@@ -131,7 +131,7 @@ def _compare(
         if passed and value > before * factor:
             message += ", and a few pages of memory are no growth"
     status = "pass" if passed else "fail"
-    if metric == "latency_ms_p50" and not passed:
+    if metric == LATENCY and not passed:
         status = "warn"
         message += "; stored milliseconds only warn, as they vary from run to run"
     message += _circumstances(item, base, device, metric)
@@ -148,9 +148,14 @@ def _circumstances(item: Item, base: Item, device: str | None, metric: str) -> s
         differing.append(f"{theirs.runtime} {theirs.runtime_version}")
     if not BY_NAME[metric].least and ours.threads != theirs.threads:
         differing.append(f"{theirs.threads} threads")
-    if metric == "latency_ms_p50" and ours.provenance.cpu != theirs.provenance.cpu:
+    if metric == LATENCY and ours.provenance.cpu != theirs.provenance.cpu:
         differing.append(f"another CPU, {theirs.provenance.cpu}")
-    return f" (the baseline was measured with {', '.join(differing)})" if differing else ""
+    text = f" (the baseline was measured with {', '.join(differing)})" if differing else ""
+    if metric == LATENCY:
+        for whose, one in (("", item), ("the baseline's: ", base)):
+            slowed = one.throttled(device)
+            text += f" ({whose}{slowed})" if slowed is not None else ""
+    return text
 
 
 def _baseline_unknown(item: Item, base: Item, limit: Limit, *, bare: bool) -> list[Verdict]:

@@ -21,6 +21,7 @@
     [relative]                      # against a baseline, under `edgekd check --baseline`
     size_bytes = 1.05               # at most 1.05 times the baseline's
     latency_ms_p50 = 1.03
+    latency_floor_ms = 0.005        # so many milliseconds more never fail
     accuracy_drop = 0.005           # at most 0.5 percentage points less
     new_operators = 0               # no kind of operator that the baseline does not have
     newer_runtime = false           # what runs the baseline must run it
@@ -42,7 +43,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgekd import recipe_faults
-from edgekd.check.quantities import BY_NAME, RELATIVE, defaults
+from edgekd.check.quantities import BY_NAME, LATENCY_FLOOR, RELATIVE, defaults
 from edgekd.check.releases import parse_release
 from edgekd.errors import RecipeError
 from edgekd.toml import read_toml
@@ -78,6 +79,7 @@ class _Relative(_Table):
     new_operators: _Maximum | None = None
     newer_runtime: bool | None = None
     latency_ms_p50: _Ratio | None = None
+    latency_floor_ms: _Maximum | None = None
     instructions: _Ratio | None = None
     peak_rss_bytes: _Ratio | None = None
     anonymous_bytes: _Ratio | None = None
@@ -113,7 +115,8 @@ class Limit:
     """One limit of a budget.
 
     Attributes:
-        metric: the number it holds for, e.g. ``latency_ms_p50``.
+        metric: the number it holds for, e.g. ``latency_ms_p50``; or ``latency_floor_ms``, which
+            holds for nothing by itself.
         value: the limit; for a relative one a factor, or a drop for ``accuracy`` and ``agreement``.
         artifact: the file it holds for; None: every exported file.
         device: the device it holds on; None: every device.
@@ -209,7 +212,7 @@ class Budget:
 
     def with_defaults(self) -> Budget:
         """Return the budget with `DEFAULT_RELATIVE` where it has no relative limits."""
-        if self.relative:
+        if any(limit.metric != LATENCY_FLOOR for limit in self.relative):
             return self
         return replace(self, limits=(*self.limits, *DEFAULT_RELATIVE))
 
@@ -266,6 +269,10 @@ def _items(table: Mapping[str, Any], key: str) -> list[tuple[Any, Any]]:
     return list(inner.items()) if isinstance(inner, Mapping) else []
 
 
+#: Key under ``[relative]`` -> the number of its limit.
+_IN_RELATIVE = {**RELATIVE, LATENCY_FLOOR: LATENCY_FLOOR}
+
+
 def _limits(raw: Mapping[str, Any]) -> Iterator[Limit]:
     """Flatten the tables of a budget without faults."""
     for where, model, table in _tables(raw):
@@ -273,8 +280,8 @@ def _limits(raw: Mapping[str, Any]) -> Iterator[Limit]:
         artifact = where[1] if where[:1] == ("artifact",) else None
         device = where[-1] if "device" in where[-2:-1] else None
         for key, value in table.items():
-            metric = RELATIVE.get(key) if relative else key
-            if value is None or metric not in BY_NAME:
+            metric = _IN_RELATIVE.get(key) if relative else key
+            if value is None or metric is None or (metric not in BY_NAME and not relative):
                 continue
             names: tuple[str, ...] = ()
             if isinstance(value, str | list | tuple):

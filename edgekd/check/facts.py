@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgekd.errors import ModelFileError
+from edgekd.modelfile.counts import told
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,15 @@ def read_facts(path: Path) -> Facts:
         found = inspect(path)
     except ModelFileError as error:
         return Facts(unknown=dict.fromkeys(OF_FILE, error.message))
-    numbers: dict[str, float] = {}
-    unknown: dict[str, str] = {}
-    if found.parameters is None:
-        unknown["parameters"] = f"{path.name} does not tell its weights"
-    else:
-        numbers["parameters"] = found.parameters
-    if found.macs is None:
-        unknown["macs"] = f"they are not counted in {found.format} files"
-    elif found.macs_unknown:
-        unknown["macs"] = f"those of {', '.join(found.macs_unknown)} are not known"
-    else:
-        numbers["macs"] = found.macs
+    counted = told(
+        found.format,
+        parameters=found.parameters,
+        macs=found.macs,
+        macs_unknown=found.macs_unknown,
+    )
+    known = {"parameters": counted.parameters, "macs": counted.macs}
+    numbers: dict[str, float] = {name: n for name, n in known.items() if n is not None}
+    unknown = dict(counted.unknown)
     operators = {kind.name: kind.count for kind in found.kinds}
     if operators:
         numbers["operator_count"] = sum(operators.values())

@@ -18,6 +18,7 @@ from edgekd.bench.config import find_reach
 from edgekd.bench.connect import connect
 from edgekd.bench.devices import Device, load_device
 from edgekd.check.budgets import Budget
+from edgekd.check.quantities import LATENCY_FLOOR
 from edgekd.check.subject import Item
 from edgekd.errors import MeasurementError, MissingExtraError, ModelFileError
 from edgekd.records import Verdict
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 #: The number that the verdicts are about.
 METRIC = "latency_ms_p50"
-#: The relative limit that holds their floor.
-FLOOR = "latency_floor_ms"
 
 Say = Callable[[str], None]
 
@@ -45,11 +44,13 @@ class Judged:
         duel: the record.
         most: the ratio that must not be exceeded.
         outcome: ``pass``, ``fail`` or ``inconclusive``.
+        floor_ms: the floor, where it alone let a slower file pass.
     """
 
     duel: Duel
     most: float
     outcome: Outcome
+    floor_ms: float | None = None
 
     def __str__(self) -> str:
         """Return the ratio with its interval."""
@@ -124,7 +125,10 @@ def judge(found: Duel, tolerance: float, floor_ms: float) -> Judged:
 
     most = gate.limit(tolerance, floor_ms, found.theirs.median_ms)
     interval = gate.Interval(**found.interval.model_dump())
-    return Judged(found, most, gate.decide(interval, most))
+    outcome = gate.decide(interval, most)
+    without = gate.decide(interval, gate.limit(tolerance, 0.0, found.theirs.median_ms))
+    by_floor = outcome == "pass" and without == "fail"
+    return Judged(found, most, outcome, floor_ms if by_floor else None)
 
 
 def _settings(
@@ -137,7 +141,7 @@ def _settings(
     if tolerance is None:
         return None
     chosen = replace(given or DuelSettings(), tolerance=tolerance.value - 1)
-    floor = budget.find(FLOOR, item.name, device.name, relative=True)
+    floor = budget.find(LATENCY_FLOOR, item.name, device.name, relative=True)
     return chosen if floor is None else replace(chosen, floor_ms=floor.value)
 
 
@@ -226,6 +230,8 @@ def _message(held: Sequence[Judged]) -> str:
     text = f"{ours} against {theirs}, run in turn: {last}, at most {last.most:.3f}x"
     if last.outcome == "inconclusive":
         text += "; too noisy to tell"
+    if last.floor_ms is not None:
+        text += f"; slower, but by no more than {LATENCY_FLOOR} = {last.floor_ms:g}"
     if len(held) > 1:
         before = "once before" if last.outcome == "fail" else "only once of two times"
         text += f"; slower {before}: {held[0]}"

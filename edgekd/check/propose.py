@@ -7,7 +7,15 @@ import math
 import re
 from collections.abc import Iterator
 
-from edgekd.check.quantities import BY_NAME, QUANTITIES, Quantity, shown
+from edgekd.check.quantities import (
+    BY_NAME,
+    LATENCY,
+    LATENCY_FLOOR,
+    LATENCY_FLOOR_MS,
+    QUANTITIES,
+    Quantity,
+    shown,
+)
 from edgekd.check.subject import Item, Subject
 
 _DIGITS = 3
@@ -88,6 +96,9 @@ def proposal(subject: Subject) -> str:
     for quantity in QUANTITIES:
         if quantity.default is not None:
             parts.append(f"# {quantity.relative} = {quantity.default}\n")
+        if quantity.name == LATENCY:
+            note = "  # milliseconds more that never fail"
+            parts.append(f"# {LATENCY_FLOOR} = {LATENCY_FLOOR_MS}{note}\n")
     for item in subject.exported:
         lines = list(_of_file(item))
         if lines:
@@ -120,7 +131,7 @@ def _on_device(item: Item, device: str) -> Iterator[str]:
         value = item.value(quantity.name, device)
         if value is None or (quantity.name == "peak_rss_bytes" and item.emulated(device)):
             continue
-        if quantity.name != "latency_ms_p50":
+        if quantity.name != LATENCY:
             yield from _lines(quantity, value)
             continue
         found = measured(quantity.name, value)

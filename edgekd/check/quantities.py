@@ -111,6 +111,16 @@ RELATIVE = {q.relative: q.name for q in QUANTITIES if q.relative is not None}
 #: Facts that are read out of a model file.
 OF_FILE = ("parameters", "macs", "operator_count", "operators", "oldest_runtime")
 
+#: The number that throttling and other work on the device change most.
+LATENCY = "latency_ms_p50"
+
+#: The key under ``[relative]`` of a difference in milliseconds that never fails. It is no limit of
+#: its own: it belongs to that of ``latency_ms_p50``, where files take turns.
+LATENCY_FLOOR = "latency_floor_ms"
+
+#: What it is where a budget does not say: that of `edgekd.bench.duel_request.DuelSettings`.
+LATENCY_FLOOR_MS = 0.005
+
 #: Stored milliseconds vary by this much from run to run; less is not worth a warning.
 STORED_LATENCY = 1.10
 

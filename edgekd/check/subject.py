@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from edgekd.check.facts import Facts, read_facts
-from edgekd.check.quantities import OF_FILE
+from edgekd.check.quantities import LATENCY, OF_FILE
 from edgekd.errors import RunError
 from edgekd.records import ArtifactManifest, Measurement, ModelFacts, Score
 from edgekd.rundir import Run, read_record, sha256_file
@@ -78,13 +78,22 @@ class Item:
             return f"the file has changed since it was measured on {device}"
         return None
 
+    def throttled(self, device: str | None) -> str | None:
+        """Say what slowed a device down while the item was measured there; None: nothing did."""
+        measurement = self.measurements.get(device) if device else None
+        if measurement is None or not measurement.throttled:
+            return None
+        reasons = measurement.environment.get("throttling")
+        told = "; ".join(map(str, reasons)) if isinstance(reasons, list | tuple) else ""
+        return f"the device was throttled ({told})" if told else "the device was throttled"
+
     def reason(self, metric: str, device: str | None) -> str:
         """Say why a number is not known."""
         if metric == "fp32_parity":
             return self._parity_reason()
         if metric in OF_FILE:
             return self.facts.unknown.get(metric, "there is no file to read it from")
-        if metric == "latency_ms_p50" and self.emulated(device):
+        if metric == LATENCY and self.emulated(device):
             return "it was measured under emulation only, where milliseconds say nothing"
         trouble = self.trouble(device)
         if trouble is not None:
@@ -264,7 +273,7 @@ def _of_measurements(path: Path, measurements: Sequence[Measurement]) -> Subject
 
 def _number(measurement: Measurement, metric: str) -> float | None:
     """Return a number of a measurement. Emulated milliseconds say nothing of the device."""
-    if metric == "latency_ms_p50":
+    if metric == LATENCY:
         usable = measurement.latency is not None and not measurement.emulated
         return measurement.latency.p50_ms if usable and measurement.latency else None
     memory, counted = measurement.memory, measurement.instructions

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekd.check.budgets import Budget
+from edgekd.check.quantities import LATENCY
 from edgekd.check.subject import Item, Subject
 from edgekd.errors import MissingExtraError
 from edgekd.records import Verdict
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from edgekd.bench.duel import DuelSettings
     from edgekd.bench.options import Options
     from edgekd.records_gate import Duel
-
-_LATENCY = "latency_ms_p50"
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def compare(
     held: list[tuple[Item, Path]] = []
     verdicts = []
     for item, base in found:
-        limit = limits.find(_LATENCY, item.name, None, relative=True)
+        limit = limits.find(LATENCY, item.name, None, relative=True)
         if limit is None or not item.exported or item.path is None or base.path is None:
             continue
         if item.format != base.format:
@@ -114,7 +113,7 @@ def merged(held: Sequence[Verdict], taken: Sequence[Verdict]) -> list[Verdict]:
     places = {(v.artifact, v.device) for v in taken}
 
     def replaced(old: Verdict) -> bool:
-        if old.metric != _LATENCY or old.artifact not in names:
+        if old.metric != LATENCY or old.artifact not in names:
             return False
         stored = old.value is not None
         return not stored or old.artifact in everywhere or (old.artifact, old.device) in places
@@ -125,7 +124,7 @@ def merged(held: Sequence[Verdict], taken: Sequence[Verdict]) -> list[Verdict]:
 def _same(item: Item, message: str) -> Verdict:
     return Verdict(
         artifact=item.name,
-        metric=_LATENCY,
+        metric=LATENCY,
         status="pass",
         ratio=1.0,
         message=message,
@@ -133,4 +132,4 @@ def _same(item: Item, message: str) -> Verdict:
 
 
 def _note(item: Item, message: str) -> Verdict:
-    return Verdict(artifact=item.name, metric=_LATENCY, status="warn", message=message)
+    return Verdict(artifact=item.name, metric=LATENCY, status="warn", message=message)

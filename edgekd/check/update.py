@@ -14,7 +14,7 @@ from typing import Any
 
 from edgekd.check.budgets import Budget, Limit
 from edgekd.check.propose import MEASURED, clean, limit_for, measured, written
-from edgekd.check.quantities import BY_NAME
+from edgekd.check.quantities import BY_NAME, LATENCY
 from edgekd.check.releases import parse_release, same_kind
 from edgekd.check.subject import Item, Subject
 from edgekd.check.verdict import holding
@@ -53,6 +53,8 @@ def key_path(limit: Limit) -> str:
 def changes(budget: Budget, subject: Subject) -> list[Change]:
     """Say which limits should become others; those of numbers that are not known stay.
 
+    So does a limit on latency where the device was throttled.
+
     Args:
         budget: its absolute limits; relative ones are a policy and stay.
         subject: what was measured.
@@ -67,11 +69,16 @@ def changes(budget: Budget, subject: Subject) -> list[Change]:
         elif limit.metric == "oldest_runtime":
             found += _runtime(limit, [item for item, _ in places])
         else:
-            values = [item.value(limit.metric, device) for item, device in places]
+            values = [_trusted(item, limit.metric, device) for item, device in places]
             known = [value for value in values if value is not None]
             if known and len(known) == len(values):
                 found += _number(limit, known)
     return found
+
+
+def _trusted(item: Item, metric: str, device: str | None) -> float | None:
+    slowed = metric == LATENCY and item.throttled(device) is not None
+    return None if slowed else item.value(metric, device)
 
 
 def _number(limit: Limit, values: Sequence[float]) -> Iterator[Change]:

@@ -3,6 +3,9 @@
 A limit that nothing can be held against fails: a number that was not measured, a file that is
 not there, a measurement older than its file. A gate that passes because it looked at nothing is
 worse than none.
+
+A throttled device is slower than it can be. A limit on its milliseconds that is kept all the same
+is kept, with a warning; one that is not is neither kept nor broken: `inconclusive`.
 """
 
 from __future__ import annotations
@@ -12,7 +15,14 @@ from difflib import get_close_matches
 
 from edgekd.check.budgets import Budget, Limit
 from edgekd.check.operators import judge_operators, judge_runtime
-from edgekd.check.quantities import BY_NAME, OF_FILE, QUANTITIES, Quantity, shown_apart
+from edgekd.check.quantities import (
+    BY_NAME,
+    LATENCY,
+    OF_FILE,
+    QUANTITIES,
+    Quantity,
+    shown_apart,
+)
 from edgekd.check.subject import Item, Subject
 from edgekd.records import Verdict
 
@@ -30,6 +40,7 @@ def absolute(subject: Subject, budget: Budget, *, partial: bool = False) -> list
     """
     held = list(holding(subject, budget))
     verdicts = [_judge(item, device, limit) for item, device, limit in held]
+    verdicts += _throttled(held)
     if partial:
         return verdicts
     return verdicts + _homeless(subject, budget.absolute, {limit for _, _, limit in held})
@@ -79,7 +90,7 @@ def _devices(item: Item, quantity: Quantity, budget: Budget) -> list[str | None]
     metric = quantity.name
     if not quantity.on_device:
         return [None]
-    emulated = {"latency_ms_p50": False, "instructions": True}.get(metric)
+    emulated = {LATENCY: False, "instructions": True}.get(metric)
     own = [d for d in item.measurements if emulated in (None, item.emulated(d))]
     named = [
         limit.device
@@ -112,15 +123,32 @@ def _judge(item: Item, device: str | None, limit: Limit) -> Verdict:
             message = f"{value_text}, {'at most' if most else 'at least'} {limit_text}"
         else:
             message = f"{value_text} is {'more' if most else 'less'} than {limit_text}"
+    slowed = item.throttled(device) if metric == LATENCY and value is not None else None
+    if slowed is not None and not passed:
+        message += f", but {slowed}: measure again"
     return Verdict(
         artifact=item.name,
         device=device,
         metric=metric,
-        status="pass" if passed else "fail",
+        status="pass" if passed else "inconclusive" if slowed else "fail",
         value=value,
         limit=limit.value,
         message=message,
     )
+
+
+def _throttled(held: Sequence[tuple[Item, str | None, Limit]]) -> Iterator[Verdict]:
+    """Warn of milliseconds that limits were held against and that are not to be trusted."""
+    for item, device, limit in held:
+        slowed = item.throttled(device) if limit.metric == LATENCY else None
+        if slowed is not None and item.value(LATENCY, device) is not None:
+            yield Verdict(
+                artifact=item.name,
+                device=device,
+                metric="throttled",
+                status="warn",
+                message=f"{slowed}: its stored milliseconds are not to be trusted",
+            )
 
 
 def _homeless(subject: Subject, limits: Sequence[Limit], used: Set[Limit]) -> list[Verdict]:

@@ -51,7 +51,7 @@ def check(
         bool, typer.Option("--latency/--no-latency", help="Run files against the baseline's.")
     ] = True,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail where two files are too alike to tell.")
+        bool, typer.Option("--strict", help="Fail where it cannot be told, too.")
     ] = False,
     size_only: Annotated[
         bool,
@@ -176,7 +176,7 @@ def _remember(output: Output, found: Examination, url: str | None) -> None:
         found.verdicts, found.measurements, found.subject.run, url, duels=found.duels, hashes=hashes
     )
     if trouble is not None:
-        output.say(f"warning: {trouble} (--no-history leaves it out)")
+        output.warn(f"{trouble} (--no-history leaves it out)")
 
 
 def _show(

@@ -22,7 +22,7 @@ JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout, all else on stderr.")
 ]
 QuietFlag = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print results and errors, no progress.")
+    bool, typer.Option("--quiet", "-q", help="Print results, warnings and errors, no progress.")
 ]
 DebugFlag = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -35,7 +35,7 @@ class Output:
 
     Attributes:
         json: one JSON object on stdout instead of tables.
-        quiet: no progress, no remarks.
+        quiet: no progress, no remarks; warnings all the same.
         resume_hint: what to say after Ctrl-C, where something can be resumed.
     """
 
@@ -68,6 +68,10 @@ class Output:
         """Print a remark on stderr, unless quiet."""
         if not self.quiet:
             self.console(stderr=True).print(text, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print a warning on stderr, quiet or not."""
+        self.console(stderr=True).print(f"warning: {text}", markup=False, soft_wrap=True)
 
     def show(self, renderable: Any) -> None:
         """Print a result on stdout, unless JSON was asked for."""

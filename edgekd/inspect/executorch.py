@@ -8,9 +8,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from edgekd.errors import ModelFileError
-from edgekd.modelfile.executorch import Port, Program, read
+from edgekd.modelfile.executorch import Port, Program, read, stored_constants
 from edgekd.modelfile.metadata import KEY, parsed
-from edgekd.modelfile.xnnpack import Constant
 from edgekd.records import TensorSpec
 from edgekd.records_modelfile import (
     FileMetadata,
@@ -42,7 +41,7 @@ def inspection(path: Path, *, operators: bool = False) -> Inspection:
     program = read(content, name=str(path))
     warnings: list[str] = []
     told = _metadata(program, path, warnings)
-    stored = list(_stored(program))
+    stored = list(stored_constants(program))
     sizes = Counter[str]()
     for constant, size in stored:
         sizes[constant.dtype] += size
@@ -98,18 +97,6 @@ def _parts(program: Program) -> str:
     backends = Counter(delegate.backend for delegate in program.delegates)
     parts = [f"{count} run by {name}" for name, count in sorted(backends.items())]
     return f"{', '.join(parts) or 'no delegate'}; {len(program.kernels)} calls of other kernels"
-
-
-def _stored(program: Program) -> Iterator[tuple[Constant, int]]:
-    """Yield what is computed with and its bytes; what delegates share comes once."""
-    yield from ((constant, constant.size) for constant in program.constants)
-    seen = set()
-    for delegate in program.delegates:
-        for constant in delegate.constants:
-            if constant.key not in seen:
-                yield constant, program.named.get(constant.key, constant.size)
-            if constant.key:
-                seen.add(constant.key)
 
 
 def _operators(program: Program) -> Iterator[OperatorDetail]:

@@ -120,6 +120,18 @@ def read(content: bytes, *, name: str = "the program") -> Program:
     )
 
 
+def stored_constants(program: Program) -> Iterator[tuple[Constant, int]]:
+    """Yield what a program computes with and its bytes; what delegates share comes once."""
+    yield from ((constant, constant.size) for constant in program.constants)
+    seen = set()
+    for delegate in program.delegates:
+        for constant in delegate.constants:
+            if constant.key not in seen:
+                yield constant, program.named.get(constant.key, constant.size)
+            if constant.key:
+                seen.add(constant.key)
+
+
 def _program(content: bytes) -> Program:
     whole = memoryview(content)
     root = Table.root(whole)

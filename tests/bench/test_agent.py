@@ -168,6 +168,29 @@ def test_memory_is_the_models_own() -> None:
     assert memory["imported"]["peak"] < 200 * mib
 
 
+STATUS = "Name:\tx\nVmHWM:\t    5000 kB\nVmRSS:\t    4200 kB\nRssAnon:\t     900 kB\n"
+ROLLUP = "55d0-7ffc ---p 00000000 00:00 0   [rollup]\nRss:  4100 kB\nAnonymous:  950 kB\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "rollup", "wanted"),
+    [
+        # Counted pages, and the mark 800 KiB above what its own counter says.
+        (STATUS, ROLLUP, {"rss": 4100, "anonymous": 950, "peak": 4900}),
+        # A counter ahead of its mark.
+        (STATUS.replace("5000", "4100"), ROLLUP, {"rss": 4100, "anonymous": 950, "peak": 4100}),
+        (STATUS, "", {"rss": 4200, "anonymous": 900, "peak": 5000}),
+        ("", "", {}),
+    ],
+)
+def test_pages_are_counted_where_the_system_does(
+    monkeypatch: pytest.MonkeyPatch, status: str, rollup: str, wanted: dict[str, int]
+) -> None:
+    texts = {"/proc/self/status": status, "/proc/self/smaps_rollup": rollup}
+    monkeypatch.setattr(agent, "read", lambda path: texts[path])
+    assert agent.memory() == {name: 1024 * kib for name, kib in wanted.items()}
+
+
 def test_many_samples_do_not_count_as_memory() -> None:
     limits = {**FAST, "min_seconds": 0.5, "max_samples": 10_000_000}
     found = reply(factory("identity", limits=limits))

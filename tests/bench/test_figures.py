@@ -52,6 +52,20 @@ def test_memory_is_never_less_than_nothing() -> None:
     assert found.raw_peak_rss_bytes == 3200 * KB
 
 
+@pytest.mark.parametrize(("method", "raw"), [("reset", 400), ("difference", 340)])
+def test_what_the_mark_rises_from(method: str, raw: int) -> None:
+    """One that started anew rises from what is resident, not from its own first reading."""
+    told: dict[str, Any] = {
+        "method": method,
+        "before_reset": {"rss": 30_000 * KB, "peak": 30_060 * KB},
+        "imported": {"rss": 30_000 * KB, "peak": 30_060 * KB},
+        "loaded": {"rss": 30_100 * KB, "peak": 30_100 * KB},
+        "ran": {"rss": 30_400 * KB, "peak": 30_400 * KB},
+    }
+    found = figures.memory(MemoryStages.model_validate(told), None)
+    assert found is not None and found.raw_peak_rss_bytes == raw * KB
+
+
 def test_memory_without_a_null_model_is_raw() -> None:
     found = figures.memory(stages(700, 5400), None)
     assert found is not None

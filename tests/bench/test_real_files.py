@@ -25,7 +25,12 @@ def test_third_party_files(
     for measured in measurements:
         assert measured.status == "ok", measured.error
         assert measured.latency is not None and measured.latency.p50_ms > 0
-        assert measured.memory is not None and measured.memory.raw_peak_rss_bytes > 0
+        memory = measured.memory
+        assert memory is not None and memory.raw_peak_rss_bytes and memory.raw_peak_rss_bytes > 0
+        # Less than the null model's noise may be left of a small file; see docs/measuring.md.
+        least = 1 if measured.size_bytes and measured.size_bytes > 1_000_000 else 0
+        assert memory.peak_rss_bytes >= least
         assert measured.parameters is not None and measured.parameters > 10_000
-        assert set(measured.unknown) - {"energy"} == {"accuracy", "agreement", "macs"}
+        assert measured.macs is not None and measured.macs > 100_000
+        assert set(measured.unknown) - {"energy"} == {"accuracy", "agreement"}
         assert len(measured.inputs) == 1

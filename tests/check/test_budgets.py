@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgekd.bench.duel import DuelSettings
 from edgekd.check.budgets import DEFAULT_RELATIVE, Budget, faults_in
+from edgekd.check.quantities import LATENCY_FLOOR_MS
 from edgekd.errors import RecipeError
 from edgekd.recipe import Recipe
 
@@ -71,6 +73,21 @@ def test_defaults_only_where_nothing_relative_is_written() -> None:
     budget = Budget.from_dict({"accuracy": 0.9}).with_defaults()
     assert budget.relative == DEFAULT_RELATIVE
     assert all(limit.default for limit in budget.relative)
+
+
+def test_a_floor_is_no_limit_of_its_own() -> None:
+    budget = Budget.from_dict({"relative": {"latency_floor_ms": 0.2}}).with_defaults()
+    assert budget.relative[1:] == DEFAULT_RELATIVE
+    floor = budget.find("latency_floor_ms", "any.tflite", None, relative=True)
+    assert floor is not None and floor.value == 0.2
+    assert Budget.from_dict({"relative": {"latency_floor_ms": None}}).limits == ()
+    assert "did you mean 'latency_floor_ms'?" in faults_in({"relative": {"latency_floor": 1}})[0]
+    (fault,) = faults_in({"latency_floor_ms": 0.2})
+    assert fault.startswith(".latency_floor_ms: ")
+
+
+def test_the_floor_by_default_is_that_of_the_duel() -> None:
+    assert DuelSettings().floor_ms == LATENCY_FLOOR_MS
 
 
 def test_names_that_look_like_keys() -> None:

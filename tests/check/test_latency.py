@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgekd.bench.duel import DuelSettings
-from edgekd.check.budgets import Budget, Limit
+from edgekd.check.budgets import Budget
 from edgekd.check.latency import latency
 from edgekd.check.subject import Item, subject
 from edgekd.errors import EdgekdError, MeasurementError, MissingRuntimeError
@@ -135,12 +135,24 @@ def test_nothing_below_the_floor_fails(script: Script, board: str) -> None:
     script.left = [held(SLOWER, theirs_ms=0.05)]
     verdict = judged(board)
     assert verdict.status == "pass" and verdict.limit == pytest.approx(0.055)
+    assert "slower, but by no more than latency_floor_ms = 0.005" in verdict.message
+    assert verdict.message.endswith("0.005")
+
+
+@pytest.mark.parametrize("ends", [SAME, UNSURE, (0.9, 1.0, 1.02)])
+def test_the_floor_is_named_only_where_it_let_a_slower_file_pass(
+    script: Script, board: str, ends: Ends
+) -> None:
+    script.left = [held(ends, theirs_ms=0.05)]
+    verdict = judged(board)
+    assert verdict.status == "pass" and "latency_floor_ms" not in verdict.message
 
 
 def test_the_floor_may_stand_in_the_budget(script: Script, board: str) -> None:
     script.left = [held(SLOWER)]
-    floor = Limit("latency_floor_ms", 0.2, relative=True)
-    assert judged(board, Budget((*LIMITS.limits, floor))).status == "pass"
+    budget = Budget.from_dict({"relative": {"latency_floor_ms": 0.2}}).with_defaults()
+    verdict = judged(board, budget)
+    assert verdict.status == "pass" and "latency_floor_ms = 0.2" in verdict.message
     assert script.asked[0]["settings"].floor_ms == 0.2
 
 

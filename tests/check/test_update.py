@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekd.check.budgets import Budget
+from edgekd.check.budgets import DEFAULT_RELATIVE, Budget
 from edgekd.check.propose import limit_for, proposal
-from edgekd.check.quantities import BY_NAME, QUANTITIES
+from edgekd.check.quantities import BY_NAME, LATENCY_FLOOR_MS, QUANTITIES
 from edgekd.check.stage import check
 from edgekd.check.subject import Item, Subject, subject
 from edgekd.check.update import changes, rewritten, update
@@ -50,6 +50,15 @@ class TestProposal:
 
     def test_milliseconds_of_one_machine_are_no_limit(self, found: Subject) -> None:
         assert all(limit.metric != "latency_ms_p50" for limit in limits(proposal(found)))
+
+    def test_what_holds_against_a_baseline_is_the_default(self, found: Subject) -> None:
+        lines = proposal(found).splitlines()
+        start = lines.index("# [relative]")
+        end = lines.index("", start)
+        table = "\n".join(line.removeprefix("# ") for line in lines[start:end])
+        written = {limit.metric: limit.value for limit in limits(table)}
+        assert written.pop("latency_floor_ms") == LATENCY_FLOOR_MS
+        assert written == {limit.metric: limit.value for limit in DEFAULT_RELATIVE}
 
     def test_a_bare_file_with_an_odd_name(self, tmp_path: Path) -> None:
         model = chain(tmp_path / 'a "b" \u00e9.onnx')

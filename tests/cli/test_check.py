@@ -184,6 +184,9 @@ class TestHistory:
         Path("budget.toml").write_text("size_bytes = 100_000\n")
         done = run("runs/new", "--history", "x.sqlite")
         assert "warning: the disk is full" in done.stderr
+        quiet = run("runs/new", "--history", "x.sqlite", "--quiet", "--json")
+        assert quiet.stderr == "warning: the disk is full (--no-history leaves it out)\n"
+        seen.pop()
         ((verdicts, measurements, name, url, more),) = seen
         assert (verdicts, measurements, name, url) == (1, 3, "new", "x.sqlite")
         assert set(more["hashes"]) == set(SOME)

@@ -1,4 +1,4 @@
-"""Parameters of bare files, against files whose count is known."""
+"""Parameters and multiply-accumulates of files whose counts are known."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper, save
 
-from edgekd.bench.facts import parameters
+from edgekd.inspect.stage import inspect
+from edgekd.modelfile.counts import Counts, counts
 from tests.bench import files
 
 
 def test_onnx_layers(tmp_path: Path) -> None:
     layers = [(np.zeros((5, 4)), np.zeros(5)), (np.zeros((3, 5)), np.zeros(3))]
     path = files.mlp_onnx(tmp_path / "m.onnx", layers, (4,))
-    assert parameters(path, "onnx") == (4 * 5 + 5 + 5 * 3 + 3, None)
+    assert counts(path, "onnx") == Counts(4 * 5 + 5 + 5 * 3 + 3, 4 * 5 + 5 * 3)
 
 
 def test_tflite_constants(tmp_path: Path) -> None:
-    assert parameters(files.add(tmp_path / "add.tflite"), "tflite") == (4, None)
+    assert counts(files.add(tmp_path / "add.tflite"), "tflite") == Counts(4, 0)
     # The lengths of REVERSE_SEQUENCE are indices: no parameters.
-    assert parameters(files.killer(tmp_path / "killer.tflite"), "tflite") == (0, None)
+    assert counts(files.killer(tmp_path / "killer.tflite"), "tflite") == Counts(0, 0)
 
 
 def test_scales_and_zero_points_do_not_count(tmp_path: Path) -> None:
@@ -46,14 +47,39 @@ def test_scales_and_zero_points_do_not_count(tmp_path: Path) -> None:
     ]
     graph = helper.make_graph(nodes, "q", ends[:1], ends[1:], weights)
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "q.onnx")
-    assert parameters(tmp_path / "q.onnx", "onnx") == (15, None)
+    assert counts(tmp_path / "q.onnx", "onnx") == Counts(15, 12)
 
 
-@pytest.mark.parametrize("kind", ["tflite", "onnx"])
+def test_what_an_operator_multiplies_may_not_be_known(tmp_path: Path) -> None:
+    path = files.unknown_operator_onnx(tmp_path / "odd.onnx")
+    assert counts(path, "onnx") == Counts(0, None, {"macs": "those of Teleport are not known"})
+
+
+@pytest.mark.parametrize("kind", ["tflite", "onnx", "executorch"])
 def test_a_file_that_cannot_be_read_has_a_reason(tmp_path: Path, kind: str) -> None:
     (tmp_path / "junk").write_bytes(bytes(range(256)))
-    count, reason = parameters(tmp_path / "junk", kind)
-    assert count is None and reason and "cannot be taken apart" in reason
+    found = counts(tmp_path / "junk", kind)
+    assert (found.parameters, found.macs) == (None, None)
+    assert set(found.unknown) == {"parameters", "macs"}
+    assert all("damaged" in why for why in found.unknown.values())
+
+
+def test_a_fault_of_the_reader_costs_no_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(graph: object) -> None:
+        raise KeyError("shape")
+
+    monkeypatch.setattr("edgekd.modelfile.macs.count", broken)
+    found = counts(files.add(tmp_path / "add.tflite"), "tflite")
+    assert found.parameters is None and "KeyError" in found.unknown["macs"]
+
+
+def test_executorch() -> None:
+    path = Path(__file__).parent / "programs" / "small-int8.pte"
+    found = counts(path, "executorch")
+    assert found.parameters == inspect(path).parameters
+    assert found.macs is None and "executorch" in found.unknown["macs"]
 
 
 def test_known_networks(data_root: Path) -> None:
@@ -69,4 +95,8 @@ def test_known_networks(data_root: Path) -> None:
             path = folder / f"{name}_{scheme}.tflite"
             if not path.exists():
                 pytest.skip(f"no {path}")
-            assert parameters(path, "tflite") == (count, None)
+            assert counts(path, "tflite").parameters == count
+            assert counts(path, "tflite").macs == inspect(path).macs
+    # The dense layers multiply once a weight.
+    weights = sum(a * b for a, b in pairwise(sizes))
+    assert counts(folder / "ad01_int8.tflite", "tflite").macs == weights
