@@ -85,6 +85,7 @@ class Table:
         note: what stands below.
         words: columns from the second on that hold words, not numbers, counted from 0.
         pictures: picture of each row, as a ``data:`` address; an empty one stands for none.
+        texts: what each row is about, where that is text.
     """
 
     kind: ClassVar[str] = "table"
@@ -95,6 +96,7 @@ class Table:
     note: str = ""
     words: frozenset[int] = frozenset()
     pictures: Sequence[str] = ()
+    texts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

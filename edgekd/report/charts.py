@@ -32,8 +32,8 @@ def sizes(rows: Sequence[Row]) -> Spec | None:
     ]
     base = alt.Chart({"values": values}).encode(
         y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelColor=INK)),
-        # Room at the right for the longest bar's label.
-        x=alt.X("bytes:Q", axis=None, scale=alt.Scale(domain=[0, largest * 1.22 or 1])),
+        # Room at the right for the longest bar's label, on a phone too.
+        x=alt.X("bytes:Q", axis=None, scale=alt.Scale(domain=[0, largest * 1.35 or 1])),
     )
     bars = base.mark_bar(height=14, cornerRadiusEnd=2).encode(
         color=alt.Color(
@@ -57,8 +57,8 @@ def bars(values: Mapping[str, tuple[float, str]]) -> Spec:
     largest = max((value for value, _ in values.values()), default=0.0) or 1.0
     base = alt.Chart({"values": rows}).encode(
         y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelColor=INK)),
-        # Room at the right for the longest bar's label.
-        x=alt.X("value:Q", axis=None, scale=alt.Scale(domain=[0, largest * 1.3])),
+        # Room at the right for the longest bar's label, on a phone too.
+        x=alt.X("value:Q", axis=None, scale=alt.Scale(domain=[0, largest * 1.4])),
     )
     drawn = base.mark_bar(height=12, cornerRadiusEnd=2).encode(tooltip=tooltips("name", "shown"))
     text = base.mark_text(align="left", dx=6, color=MUTED).encode(text="shown:N")

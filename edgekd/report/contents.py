@@ -187,7 +187,13 @@ def _training(run: Run) -> Section:
             curves.loss_of_others(lines),
         ),
     ]
-    figures = [Figure(title, note, spec) for title, note, spec in found if spec is not None]
+    known = [one for one in found if one[2] is not None]
+    figures = [
+        # Of three, the first takes the width of two: no place stays empty.
+        Figure(title, note, spec, wide=len(known) % 2 == 1 and at == 0)
+        for at, (title, note, spec) in enumerate(known)
+        if spec is not None
+    ]
     return Section("How it was trained", [Row(figures)] if figures else [])
 
 

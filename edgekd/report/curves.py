@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 
 from edgekd import format as fmt
-from edgekd.report.style import ACCENT, INK, MUTED, Spec, finish, tooltips
-from edgekd.report.style import styles as styles_of
+from edgekd.report.style import ACCENT, INK, MUTED, Spec, finish, tooltips, whole
 from edgekd.summary import BASELINE
 
 #: A series, its colour, its dashes.
@@ -40,6 +40,9 @@ def _phases(lines: Sequence[Mapping[str, Any]]) -> dict[str, Style]:
         styles[phase] = (phase, MUTED, _DASHES[number % len(_DASHES)])
     return styles
 
+
+#: Colour and dashes of each of several runs: the colours are those of their points.
+_RUNS = ((ACCENT, [1, 0]), (INK, [1, 0]), (MUTED, [1, 0]), (ACCENT, [5, 3]), (INK, [5, 3]))
 
 #: Colour and dashes of the terms of a loss, in the order of the recipe.
 _TERMS = (
@@ -75,8 +78,10 @@ def validation_accuracy(lines: Sequence[Mapping[str, Any]]) -> Spec | None:
 
 def _accuracy_axis(values: Sequence[Mapping[str, Any]]) -> alt.Y:
     # The first epochs would squeeze what matters into a sliver: start where they have passed.
-    last = max(value["epoch"] for value in values)
-    late = [value["value"] for value in values if value["epoch"] > last / 5]
+    last: dict[str, int] = {}
+    for value in values:
+        last[value["series"]] = max(value["epoch"], last.get(value["series"], 0))
+    late = [value["value"] for value in values if value["epoch"] > last[value["series"]] / 5]
     low, high = min(late), max(late)
     room = max((high - low) * 0.08, 0.002)
     return alt.Y(
@@ -94,16 +99,16 @@ def loss_by_term(lines: Sequence[Mapping[str, Any]]) -> Spec | None:
     total = "total" if "total" not in terms else "sum of all terms"
     values = []
     for line in chosen:
-        found = dict(line["terms"])
-        if len(terms) > 1:
-            found[total] = line["loss"]
+        # The sum first: a term that is nearly all of it is drawn over it and stays visible.
+        found = {total: line["loss"]} if len(terms) > 1 else {}
+        found |= line["terms"]
         values += [_loss(name, line["seed"], line["epoch"], value) for name, value in found.items()]
     if not values:
         return None
     styles: list[Style] = [(name, *_TERMS[i % len(_TERMS)]) for i, name in enumerate(terms)]
     # The sum first, in ink; a single term is its own sum.
     styles = [(total, INK, [1, 0]), *styles] if len(terms) > 1 else [(terms[0], ACCENT, [1, 0])]
-    return _lines(values, _loss_axis("loss, weighted terms"), styles)
+    return _lines(values, _loss_axis("loss, weighted terms"), styles, broad=total)
 
 
 def loss_of_others(lines: Sequence[Mapping[str, Any]]) -> Spec | None:
@@ -131,11 +136,20 @@ def _loss_axis(title: str) -> alt.Y:
     )
 
 
-def _lines(values: list[dict[str, Any]], y: alt.Y, styles: Sequence[Style]) -> Spec:
-    """Draw a line for each series and seed, with points that show when they are pointed at."""
+def _lines(
+    values: list[dict[str, Any]], y: alt.Y, styles: Sequence[Style], broad: str | None = None
+) -> Spec:
+    """Draw a line for each series and seed, with points that show when they are pointed at.
+
+    Args:
+        values: the points.
+        y: the axis.
+        styles: of every series.
+        broad: the series, if any, that lies under the others.
+    """
     domain = [name for name, _, _ in styles]
     base = alt.Chart({"values": values}).encode(
-        x=alt.X("epoch:Q", title="epoch", axis=alt.Axis(tickMinStep=1, tickCount=6, format="d")),
+        x=whole("epoch", (value["epoch"] for value in values), title="epoch", ticks=6),
         y=y,
         color=alt.Color(
             "series:N",
@@ -148,10 +162,22 @@ def _lines(values: list[dict[str, Any]], y: alt.Y, styles: Sequence[Style]) -> S
     )
     many = len({value["seed"] for value in values}) > 1
     line = base.mark_line(clip=True, strokeWidth=1.6, opacity=0.75 if many else 1.0)
-    points = base.mark_point(clip=True, size=50, filled=True, opacity=0).encode(
-        tooltip=tooltips("series", "seed", "epoch", "shown")
+    lines = [line.encode(strokeDash=dashes)]
+    if broad in domain:
+        under = base.mark_line(clip=True, strokeWidth=4, opacity=0.4)
+        lines = [
+            under.transform_filter(f"datum.series === '{broad}'"),
+            lines[0].transform_filter(f"datum.series !== '{broad}'"),
+        ]
+    # A line of one point is none: then the point is seen.
+    lengths = Counter((value["series"], value["seed"]) for value in values)
+    for value in values:
+        value["alone"] = lengths[value["series"], value["seed"]] == 1
+    points = base.mark_point(clip=True, size=50, filled=True).encode(
+        opacity=alt.condition("datum.alone", alt.value(1), alt.value(0)),
+        tooltip=tooltips("series", "seed", "epoch", "shown"),
     )
-    return finish(alt.layer(line.encode(strokeDash=dashes), points), height=240)
+    return finish(alt.layer(*lines, points), height=240)
 
 
 def of_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Spec | None:
@@ -174,6 +200,5 @@ def of_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Spec | None:
     ]
     if not values:
         return None
-    looks = styles_of(dict.fromkeys(runs, "file"))
-    names = [(name, *look) for name, look in zip(runs, looks, strict=True)]
+    names = [(name, *_RUNS[at % len(_RUNS)]) for at, name in enumerate(runs)]
     return _lines(values, _accuracy_axis(values), names)

@@ -55,7 +55,7 @@ def reliability(
         size=alt.Size("samples:Q", scale=alt.Scale(type="sqrt", range=[14, 260]), legend=None),
         tooltip=tooltips("series", "sure", "right", "samples"),
     )
-    lines = base.mark_line(strokeWidth=1.2, opacity=0.6)
+    lines = base.mark_line(strokeWidth=1.2, opacity=0.4)
     layers = alt.layer(diagonal.encode(x="x:Q", y="y:Q"), lines, points)
     return Figure(title, note, finish(layers, height=300))
 
@@ -129,7 +129,7 @@ def helped_and_hurt(
         x=alt.X(
             "count:Q",
             title="samples",
-            scale=alt.Scale(domain=[-most * 1.2, most * 1.2], nice=False),
+            scale=alt.Scale(domain=[-most * 1.5, most * 1.5], nice=False),
             axis=alt.Axis(tickMinStep=1, tickCount=5, format="d"),
         ),
     )

@@ -16,13 +16,19 @@ from edgekd.report.similarity import similarity
 _DRAWN = ("teacher", "student", "baseline")
 
 
-def sections(record: Evaluation, pictures: Mapping[str, str], of: str = "") -> list[Section]:
+def sections(
+    record: Evaluation,
+    pictures: Mapping[str, str],
+    of: str = "",
+    texts: Mapping[str, str] | None = None,
+) -> list[Section]:
     """Return the sections of an evaluation that have something to show.
 
     Args:
         record: what was found.
         pictures: of samples, by id.
         of: stands behind every heading, where there are several evaluations.
+        texts: of samples, by id.
     """
     if not record.subjects:
         return []
@@ -37,7 +43,7 @@ def sections(record: Evaluation, pictures: Mapping[str, str], of: str = "") -> l
             confusion.blocks(record, [one.name for one in files]),
             _WHY_CONFUSION,
         ),
-        hard_cases(record, pictures),
+        hard_cases(record, pictures, texts),
         Section("Parts of the data", _slices(record)),
         Section("How alike the layers are", _layers(record)),
         Section("Differences, tested", _tests(record)),
@@ -116,13 +122,15 @@ def _reliability(shown: Sequence[SubjectScores]) -> list[Block]:
     figures = [
         diagrams.reliability(curves, title, note)
         for curves, title, note in (
-            (before, "Reliability", "Below the diagonal: too sure. Large points: many samples."),
+            (before, "Reliability", _WHY_RELIABILITY),
             (after, "Reliability, divided by T", "Each with its own T of the table above."),
         )
         if curves
     ]
     return [Row(figures)] if figures else []
 
+
+_WHY_RELIABILITY = "Below the diagonal: too sure. Small points: few samples."
 
 _WHY_CONFUSION = (
     "Samples of a class (row) that get an answer (column): those of the first, less those of the "

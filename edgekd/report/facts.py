@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from edgekd.footprint import footprint
 from edgekd.lineage import lineage
 from edgekd.records import Measurement, RunManifest
+from edgekd.records_bench import Compared
 from edgekd.rundir import Artifact, Run
 from edgekd.summary import Row
 
@@ -122,35 +123,72 @@ def _latency(measurements: Sequence[Measurement]) -> str:
 def not_known(
     rows: Sequence[Row], artifacts: Sequence[Artifact], measurements: Sequence[Measurement]
 ) -> list[Fact]:
-    """List what failed, what could not be known and why, and every warning."""
-    found: list[Fact] = []
+    """List what failed, what could not be known and why, and every warning.
+
+    What is said of several files or devices stands there once, with all their names.
+    """
+    found: list[tuple[str, str | None, str]] = []
     for row in rows:
-        where = f"{row.name} on {row.device}" if row.device else row.name
         if row.status == "failed":
-            found.append((where, f"could not be measured: {row.error}"))
+            found.append((row.name, row.device, f"could not be measured: {row.error}"))
         if row.status == "stale":
-            found.append((where, "has changed since it was measured; edgekd benchmark"))
+            text = "has changed since it was measured; edgekd benchmark"
+            found.append((row.name, row.device, text))
         if row.status == "unmeasured" and row.kind == "artifact":
-            found.append((where, "has not been measured; edgekd benchmark"))
+            found.append((row.name, row.device, "has not been measured; edgekd benchmark"))
         if row.emulated and "latency" not in row.unknown:
-            found.append((where, "was emulated: its latency says nothing about the device"))
+            text = "was emulated: its latency says nothing about the device"
+            found.append((row.name, row.device, text))
         # Few devices have a sensor of energy: the record says why there is none.
         reasons = ((number, why) for number, why in row.unknown.items() if number != "energy")
-        found += [(where, f"{number}: {why}") for number, why in reasons]
-    for measurement in measurements:
-        where = f"{measurement.artifact} on {measurement.device}"
-        found += [(where, warning) for warning in measurement.warnings]
-        n, total = measurement.samples, measurement.test_samples
-        if n is not None and total is not None and n < total:
-            found.append((where, f"accuracy and agreement from {n:,} of {total:,} test samples"))
-        found += [
-            (where, f"{other.identical:,} of {other.samples:,} answers are those of {other.device}")
-            for other in measurement.compared
-            if other.identical < other.samples
-        ]
+        found += [(row.name, row.device, f"{number}: {why}") for number, why in reasons]
+    for one in measurements:
+        found += [(one.artifact, one.device, text) for text in _to_mind(one)]
     for artifact in artifacts:
-        found += [(artifact.manifest.name, note) for note in artifact.manifest.notes]
-    return found
+        found += [(artifact.manifest.name, None, note) for note in artifact.manifest.notes]
+    together: dict[str, list[tuple[str, str | None]]] = {}
+    for name, device, text in found:
+        together.setdefault(text, []).append((name, device))
+    return [(_where(places), text) for text, places in together.items()]
+
+
+def _where(places: Sequence[tuple[str, str | None]]) -> str:
+    """Name files and devices, each once where all files are meant on all devices.
+
+    >>> _where([("a", "cpu"), ("a", "pi5"), ("b", "cpu"), ("b", "pi5"), ("c", None)])
+    'a, b on cpu, pi5; c'
+    """
+    devices: dict[str, list[str]] = {}
+    for name, device in dict.fromkeys(places):
+        devices.setdefault(name, []).extend([device] if device else [])
+    names: dict[str, list[str]] = {}
+    for name, where in devices.items():
+        names.setdefault(", ".join(where), []).append(name)
+    return "; ".join(
+        ", ".join(some) + (f" on {where}" if where else "") for where, some in names.items()
+    )
+
+
+def _to_mind(one: Measurement) -> list[str]:
+    """Return what is to be minded of a measurement."""
+    found = list(one.warnings)
+    n, total = one.samples, one.test_samples
+    if n is not None and total is not None and n < total:
+        found.append(f"accuracy and agreement from {n:,} of {total:,} test samples")
+    return found + [_compared(other) for other in one.compared if other.identical < other.samples]
+
+
+def _compared(other: Compared) -> str:
+    """Say how answers differ from those of another device, where they are not equal bit for bit."""
+    if other.same_class is None:
+        text = f"{other.identical:,} of {other.samples:,} outputs are those of {other.device}"
+    elif other.same_class == other.samples:
+        text = f"all {other.samples:,} answers are those of {other.device}, not bit for bit"
+    else:
+        text = f"{other.same_class:,} of {other.samples:,} answers are those of {other.device}"
+    if other.max_difference is None:
+        return text
+    return f"{text}; outputs differ by {other.max_difference:.0e} at most"
 
 
 def provenance(run: Run, measurements: Sequence[Measurement]) -> list[Fact]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgekd.records_evaluation import Answer, Case, Disagreements, Evaluation
-from edgekd.report.blocks import Row, Section, Table, called
+from edgekd.report.blocks import Block, Row, Section, Table, called
 
 #: Samples shown of each kind, the surest mistakes first.
 SHOWN = 8
@@ -17,18 +17,24 @@ def wanted(records: Sequence[Evaluation]) -> dict[str, int]:
     return {case.id: case.target for case in shown}
 
 
-def hard_cases(record: Evaluation, pictures: Mapping[str, str]) -> Section:
+def hard_cases(
+    record: Evaluation, pictures: Mapping[str, str], texts: Mapping[str, str] | None = None
+) -> Section:
     """Show where student and teacher part, and where the student parts from that of another run.
 
     Args:
         record: what was found.
         pictures: of samples, by id.
+        texts: of samples, by id; tables with texts take the whole width.
 
     Returns:
         A section, without blocks where nobody disagrees.
     """
     chosen = [found for found in _chosen(record) if found.only_a_right or found.only_b_right]
-    blocks = [Row(_tables(found, record.classes, pictures)) for found in chosen]
+    blocks: list[Block] = []
+    for found in chosen:
+        tables = _tables(found, record.classes, pictures, texts or {})
+        blocks += tables if any(table.texts for table in tables) else [Row(tables)]
     note = "The surest mistakes first. The record of the evaluation names every sample."
     return Section("Hard cases", blocks, note)
 
@@ -45,7 +51,10 @@ def _shown(found: Disagreements) -> list[Case]:
 
 
 def _tables(
-    found: Disagreements, classes: Sequence[str], pictures: Mapping[str, str]
+    found: Disagreements,
+    classes: Sequence[str],
+    pictures: Mapping[str, str],
+    texts: Mapping[str, str],
 ) -> list[Table]:
     tables = []
     for cases, right, wrong in (
@@ -60,6 +69,7 @@ def _tables(
             for case in shown
         ]
         addresses = [pictures.get(case.id, "") for case in shown]
+        written = [texts.get(case.id, "") for case in shown]
         tables.append(
             Table(
                 f"{called(right)} right, {called(wrong)} wrong: {len(cases):,}",
@@ -68,6 +78,7 @@ def _tables(
                 f"The first {SHOWN}." if len(cases) > SHOWN else "",
                 frozenset({1, 2, 3}),
                 addresses if any(addresses) else (),
+                written if any(written) else (),
             )
         )
     return tables

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Widths of the plot that labels are placed for, in pixels: on a phone first, as what fits there
-#: fits on a wide page too; then on a page, where more fits.
-_WIDTHS = (220.0, 560.0)
+#: Widths of the plot that labels are placed for, in pixels: on a page, and on a phone.
+WIDE, NARROW = 560.0, 180.0
 _HEIGHT = 260.0
 _LETTER, _LINE, _GAP = 6.6, 14.0, 9.0
 
@@ -27,12 +26,13 @@ class Box:
     label: str
 
 
-def place(points: Sequence[Box], log: bool) -> list[str]:
+def place(points: Sequence[Box], log: bool, width: float = WIDE) -> list[str]:
     """Choose ``above``, ``below``, ``left`` or ``right`` for each label, in the order given.
 
     Args:
         points: the labelled points.
         log: the x axis is logarithmic.
+        width: of the plot.
 
     Returns:
         One place a point; ``none`` where every place is taken: its tooltip must do.
@@ -40,29 +40,21 @@ def place(points: Sequence[Box], log: bool) -> list[str]:
     >>> place([Box(1.0, 0.5, "a"), Box(1.0, 0.5, "b"), Box(9.0, 0.1, "c")], log=False)
     ['above', 'below', 'above']
     """
-    for width in _WIDTHS:
-        places = _place(points, log, width)
-        if _NONE not in places:
-            break
-    return places
-
-
-def _place(points: Sequence[Box], log: bool, plot: float) -> list[str]:
-    xs = _scaled([math.log(point.x) if log else point.x for point in points], plot)
+    xs = _scaled([math.log(point.x) if log else point.x for point in points], width)
     ys = _scaled([-point.y for point in points], _HEIGHT)
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in zip(xs, ys, strict=True)]
     places = []
     for x, y, point in zip(xs, ys, points, strict=True):
-        width = len(point.label) * _LETTER
+        long = len(point.label) * _LETTER
         candidates = {
-            "above": (x - width / 2, y - _GAP - _LINE, x + width / 2, y - _GAP),
-            "below": (x - width / 2, y + _GAP, x + width / 2, y + _GAP + _LINE),
-            "left": (x - _GAP - width, y - _LINE / 2, x - _GAP, y + _LINE / 2),
-            "right": (x + _GAP, y - _LINE / 2, x + _GAP + width, y + _LINE / 2),
+            "above": (x - long / 2, y - _GAP - _LINE, x + long / 2, y - _GAP),
+            "below": (x - long / 2, y + _GAP, x + long / 2, y + _GAP + _LINE),
+            "left": (x - _GAP - long, y - _LINE / 2, x - _GAP, y + _LINE / 2),
+            "right": (x + _GAP, y - _LINE / 2, x + _GAP + long, y + _LINE / 2),
         }
         chosen = _NONE
         for name, box in candidates.items():
-            inside = box[0] >= -_MARGIN and box[2] <= plot + _MARGIN
+            inside = box[0] >= -_MARGIN and box[2] <= width + _MARGIN
             if inside and not any(_overlap(box, other) for other in taken):
                 chosen = name
                 taken.append(box)

@@ -82,8 +82,18 @@ def _block(block: Block) -> Iterator[str]:
     elif isinstance(block, Table):
         if block.title:
             yield f"### {escaped(block.title)}"
-        yield _table(block.head, block.rows, {0, *block.words})
+        yield _table(block.head, _with_texts(block), {0, *block.words})
         yield escaped(block.note)
+
+
+def _with_texts(table: Table) -> Sequence[Sequence[str]]:
+    """Return the rows with the text of each behind its name, where there are texts."""
+    if not table.texts:
+        return table.rows
+    return [
+        (f"{row[0]}: {text}" if text else row[0], *row[1:])
+        for row, text in zip(table.rows, table.texts, strict=True)
+    ]
 
 
 def _table(

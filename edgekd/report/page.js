@@ -4,6 +4,9 @@ const narrow = window.matchMedia("(max-width: 520px)").matches;
 if (narrow) {
   data.config.legend.columns = 2;
   data.config.axisY.labelLimit = 120;
+  // A title wider than its chart has room at the left, a number at the edge has none.
+  data.config.axisX.titleAnchor = "end";
+  data.config.axisXQuantitative.labelBound = true;
 }
 const options = {
   actions: false,
@@ -16,11 +19,23 @@ const drawn = new Map();
 // Vega writes a description of its own over what stands there.
 const labels = data.specs.map((_, index) => document.getElementById(`chart-${index}`).getAttribute("aria-label"));
 
+// Fewer names fit there: each point knows where its own goes. A layer of no names is left out.
+const fitting = (spec) => {
+  const field = narrow ? "narrow" : "place";
+  const kept = spec.layer?.flatMap((layer) => {
+    const where = layer.transform?.[0].filter?.match?.(/^datum\.place === '(\w+)'$/)?.[1];
+    if (!where) return [layer];
+    const some = spec.datasets[spec.data.name].some((value) => value[field] === where);
+    return some ? [{ ...layer, transform: [{ filter: `datum.${field} === '${where}'` }] }] : [];
+  });
+  return kept ? { ...spec, layer: kept } : spec;
+};
+
 async function draw(index, spec) {
   const before = drawn.get(index);
   const now = (async () => {
     (await before)?.finalize();
-    return window.vegaEmbed(`#chart-${index}`, { ...spec, description: labels[index] }, options);
+    return window.vegaEmbed(`#chart-${index}`, { ...fitting(spec), description: labels[index] }, options);
   })();
   drawn.set(index, now);
   await now;

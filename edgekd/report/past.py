@@ -12,7 +12,7 @@ from edgekd.errors import EdgekdError
 from edgekd.history import trends
 from edgekd.records_history import Trend
 from edgekd.report.blocks import Figure, Section, Small, Table
-from edgekd.report.style import ACCENT, INK, MUTED, Spec, finish, tooltips
+from edgekd.report.style import ACCENT, INK, MUTED, Spec, finish, tooltips, whole
 
 #: A trend has so many points at least, and so many trends are drawn; the changed ones first.
 _FEWEST = 3
@@ -118,7 +118,7 @@ def _line(one: Trend) -> Spec:
     ]
     form = ".1%" if one.metric in ("accuracy", "agreement") else "~s"
     base = alt.Chart({"values": values}).encode(
-        x=alt.X("check:Q", title=None, axis=alt.Axis(tickMinStep=1, tickCount=4, format="d")),
+        x=whole("check", range(1, len(values) + 1), title=None, ticks=4),
         y=alt.Y(
             "number:Q",
             title=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgekd.report import bearing, evaluated, taught
 from edgekd.report.blocks import Section
 from edgekd.report.hard_cases import wanted
-from edgekd.report.pictures import pictures
+from edgekd.report.pictures import pictures_and_texts
 from edgekd.rundir import Run
 
 
@@ -18,10 +18,10 @@ def sections(run: Run) -> list[Section]:
     found = [taught.section(run.manifest)]
     evaluations = sorted(run.evaluations(), key=lambda record: record.name)
     robustness = run.robustness()
-    drawn = pictures(run.recipe.data, wanted(evaluations))
+    pictures, texts = pictures_and_texts(run.recipe.data, wanted(evaluations))
     for record in evaluations:
         of = f": {record.name}" if len(evaluations) > 1 else ""
-        found += evaluated.sections(record, drawn, of)
+        found += evaluated.sections(record, pictures, of, texts)
     for borne in robustness:
         of = f": {borne.split}" if len(robustness) > 1 else ""
         found.append(bearing.section(borne, f"Corrupted samples{of}"))

@@ -123,12 +123,17 @@ def _training(named: Mapping[str, Run]) -> list[Block]:
 
 
 def _differences(named: Mapping[str, Run]) -> list[Block]:
-    """Return the keys in which the recipes differ."""
+    """Return the keys in which the recipes differ and that one of them sets."""
     flat = {
         name: dict(_flat(run.recipe.model_dump(mode="json", exclude_none=True)))
         for name, run in named.items()
     }
-    keys = dict.fromkeys(key for values in flat.values() for key in values if key != "name")
+    given = dict.fromkeys(
+        key
+        for run in named.values()
+        for key, _ in _flat(run.recipe.model_dump(mode="json", exclude_defaults=True))
+    )
+    keys = [key for key in given if key != "name"]
     lines = [
         (key, *(_cut(values.get(key, fmt.MISSING)) for values in flat.values()))
         for key in keys

@@ -6,7 +6,7 @@ serves light, dark and print, and the page's style sheet decides.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import altair as alt
@@ -35,6 +35,8 @@ CONFIG: dict[str, Any] = {
         "domain": False,
     },
     "axisX": {"grid": False, "domain": True},
+    # On a phone, a number that would run into its neighbour is left out; a name never is.
+    "axisXQuantitative": {"labelOverlap": "greedy", "labelSeparation": 6},
     "axisY": {"labelLimit": 200},
     "legend": {
         "orient": "top",
@@ -43,6 +45,7 @@ CONFIG: dict[str, Any] = {
         "labelFontSize": 12,
         "symbolType": "stroke",
         "symbolStrokeWidth": 2,
+        "symbolOpacity": 1,
         "symbolSize": 140,
         "columnPadding": 9,
         "labelLimit": 260,
@@ -88,6 +91,27 @@ def tooltips(*fields: str) -> list[alt.Tooltip]:
         )
         for field in fields
     ]
+
+
+def whole(field: str, values: Iterable[int], *, title: str | None, ticks: int) -> alt.X:
+    """Return an axis of whole numbers, such as epochs: no tick stands between two of them.
+
+    Args:
+        field: of the data.
+        values: the numbers, at least one.
+        title: of the axis.
+        ticks: about how many there are where not every number has one.
+    """
+    known = [*values]
+    first, last = min(known), max(known)
+    few = [*range(first, last + 1)] if last - first < ticks else None
+    more: dict[str, Any] = {"tickCount": ticks} if few is None else {"values": few}
+    return alt.X(
+        f"{field}:Q",
+        title=title,
+        scale=alt.Scale(zero=False, nice=False, padding=6),
+        axis=alt.Axis(format="d", **more),
+    )
 
 
 def finish(chart: Any, *, height: Any) -> Spec:

@@ -11,7 +11,7 @@ import altair as alt
 from edgekd import format as fmt
 from edgekd.report.axes import COSTS, QUALITIES, Axis
 from edgekd.report.blocks import MOST_LINES, Chooser, Select
-from edgekd.report.labels import Box, place
+from edgekd.report.labels import NARROW, Box, place
 from edgekd.report.style import ACCENT, INK, MUTED, Spec, finish, tooltips
 from edgekd.summary import Row
 
@@ -56,7 +56,8 @@ def chooser(groups: Mapping[str, Sequence[Row]]) -> Chooser | None:
     return Chooser(
         "Accuracy against cost",
         "The line joins what nothing else beats in both (the Pareto front); what is beaten is "
-        "pale. Of latency, the tail of a point reaches from p50 to p90.",
+        "pale. Of latency, the tail of a point reaches from p50 to p90, or to the edge. The axes "
+        "do not start at 0.",
         [select for select in selects if select.options != {_NOWHERE: _NOWHERE}],
         {_key(choice): spec for choice, spec in drawn.items()},
     )
@@ -92,10 +93,13 @@ def scatter(
     log = min(xs) > 0 and max(xs) / min(xs) > 8
     several = len(groups) > 1
     names = [f"{p.group}: {p.row.name}" if several else p.row.name for p in points]
-    places = place([Box(p.x, p.y, n) for p, n in zip(points, names, strict=True)], log)
+    boxes = [Box(p.x, p.y, n) for p, n in zip(points, names, strict=True)]
+    places = zip(place(boxes, log), place(boxes, log, NARROW), strict=True)
     values = [
-        _value(point, name, where, index in best, (cost, quality))
-        for index, (point, name, where) in enumerate(zip(points, names, places, strict=True))
+        {**_value(point, name, index in best, (cost, quality)), "place": wide, "narrow": narrow}
+        for index, (point, name, (wide, narrow)) in enumerate(
+            zip(points, names, places, strict=True)
+        )
     ]
     return _draw(values, [*groups], (cost, quality), (min(xs), max(xs)), log)
 
@@ -130,9 +134,7 @@ def front(points: Sequence[tuple[float, float]], *, more: bool = False) -> set[i
     }
 
 
-def _value(
-    point: _Point, name: str, where: str, best: bool, axes: tuple[Axis, Axis]
-) -> dict[str, Any]:
+def _value(point: _Point, name: str, best: bool, axes: tuple[Axis, Axis]) -> dict[str, Any]:
     row, (cost, quality) = point.row, axes
     shown = cost.show(point.x)
     if cost.key == "latency" and row.latency_p90_ms is not None:
@@ -145,7 +147,6 @@ def _value(
         "kind": row.kind,
         "x": point.x,
         "y": point.y,
-        "place": where,
         "best": best,
         cost.label: shown,
         quality.label: quality.show(point.y),
@@ -196,8 +197,9 @@ def _draw(
         rule = base.mark_rule(opacity=0.35, strokeWidth=2, clip=True)
         layers.insert(1, rule.encode(x2="tail:Q", color=colour))
     for position, mark in _LABELS.items():
-        if any(value["place"] == position for value in values):
+        if any(position in (value["place"], value["narrow"]) for value in values):
             text = base.mark_text(**mark).encode(text="name:N")
+            # On a phone, the page's script reads `narrow` instead.
             layers.append(text.transform_filter(f"datum.place === '{position}'"))
     return finish(alt.layer(*layers), height=320)
 
@@ -218,7 +220,8 @@ def _up(quality: Axis) -> alt.Y:
     return alt.Y(
         "y:Q",
         title=quality.title,
-        scale=alt.Scale(zero=False, padding=24, nice=True),
+        # Not made nice: an axis of shares would end above 100%.
+        scale=alt.Scale(zero=False, padding=24, nice=False),
         axis=alt.Axis(format=quality.format, tickCount=6),
     )
 

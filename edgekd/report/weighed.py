@@ -85,10 +85,14 @@ def _sensitivity(record: Sensitivity) -> Section:
     if lost:
         figures.append(Figure("Accuracy lost", "With this layer alone quantized.", bars(lost)))
     if noise:
-        note = "Power of the noise over that of the outputs, with this layer alone quantized."
+        note = "Its power over that of the outputs: longer is worse."
         figures.append(Figure("Noise at the output", note, bars(noise)))
     rows = [_layer(one, one.layer in kept) for one in layers]
-    head = ("layer", "operators", "accuracy", "lost", "signal to noise", "keep in float")
+    head: tuple[str, ...] = ("layer", "operators", "accuracy", "lost", "signal to noise")
+    if kept:
+        head = (*head, "keep in float")
+    else:
+        rows = [row[: len(head)] for row in rows]
     table = Table("", head, rows, _proposal(record))
     blocks: list[Block] = [Row(figures), table] if figures else [table]
     return Section(f"Which layers mind being quantized: {record.name}", blocks if rows else [])

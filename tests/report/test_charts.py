@@ -50,6 +50,15 @@ def test_sizes_are_in_the_order_of_the_table(run: Run) -> None:
     assert charts.sizes([]) is None
 
 
+def test_a_line_of_one_epoch_is_seen_as_a_point() -> None:
+    lines = metric_lines(1, baseline=False)
+    hidden = 'opacity="0"'
+    assert hidden in svg(curves.validation_accuracy(lines))
+    assert hidden not in svg(
+        curves.validation_accuracy([line for line in lines if line["epoch"] == 1])
+    )
+
+
 def test_loss_by_term() -> None:
     spec = curves.loss_by_term(metric_lines(2, baseline=True))
     picture = svg(spec)

@@ -13,8 +13,14 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from edgekd.data.arrays import array_part
+from edgekd.data.split import RawData
 from edgekd.recipe import DataSpec
-from edgekd.report.pictures import LARGEST, pictures
+from edgekd.report import markdown
+from edgekd.report.blocks import Section, Table
+from edgekd.report.contents import Contents
+from edgekd.report.page import lay_out
+from edgekd.report.pictures import LARGEST, LONGEST, pictures, pictures_and_texts
 from edgekd.report.stage import report
 from edgekd.report.waveform import COLUMNS, HEIGHT, address
 from edgekd.rundir import write_record
@@ -115,6 +121,35 @@ def test_they_stand_on_the_page(tmp_path: Path) -> None:
     page = Page(report(run).read_text(encoding="utf-8"))
     (source,) = page.attributes("src")
     assert source.startswith("data:image/png;base64,")
+
+
+SAYINGS = ("the film is\n  a triumph <i>of</i> sorts", "word " * 200)
+
+
+def sentences(root: str) -> RawData:
+    """A source of token ids, which says what they mean."""
+    tokens = np.arange(24, dtype=np.float32).reshape(2, 12)
+    part = array_part(tokens, np.array([0, 1]), prefix="train")
+    said = dict(zip(part.ids, SAYINGS, strict=True))
+    return RawData({"train": part}, ("bad", "good"), (12,), columns={"text": said})
+
+
+class TestTexts:
+    def test_a_source_says_what_its_samples_say(self) -> None:
+        spec = DataSpec.model_validate({"source": f"{__name__}:sentences", "root": ""})
+        first, second = sentences("").parts["train"].ids
+        drawn, texts = pictures_and_texts(spec, {first: 0, second: 1})
+        assert drawn == {}
+        assert texts[first] == "the film is a triumph <i>of</i> sorts"
+        assert texts[second].endswith("word ...")
+        assert len(texts[second]) <= LONGEST + 4
+        assert pictures_and_texts(spec, {first: 1}) == ({}, {})  # another label: another sample
+
+    def test_they_stand_in_page_and_markdown(self) -> None:
+        table = Table("Cases", ("sample", "label"), [("a", "good")], texts=("so <b>good</b>",))
+        contents = Contents("t", "", "", [], [], [], [Section("Hard cases", [table])], [])
+        assert '<span class="written">so &lt;b&gt;good&lt;/b&gt;</span>' in lay_out(contents)
+        assert "a: so \\<b\\>good\\</b\\>" in markdown.render(contents)
 
 
 class TestWaveforms:

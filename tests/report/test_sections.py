@@ -61,7 +61,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 class TestPage:
     def test_every_section_is_there_once(self, page: Page) -> None:
         for heading in [*HEADINGS, "Corrupted samples"]:
-            assert page.words.count(heading) == 1
+            assert page.words.count(heading) == 2  # in the list of contents, and as a heading
 
     def test_a_place_for_each_chart(self, page: Page) -> None:
         places = [i for i in page.attributes("id") if i.startswith("chart-")]
@@ -172,6 +172,20 @@ class TestEvaluation:
         found = evaluated.sections(evaluation(), {"t-1": "data:image/png;base64,AA"})
         first, _ = tables(next(s for s in found if s.title == "Hard cases"))
         assert first.pictures[:3] == ["", "data:image/png;base64,AA", ""]
+
+    def test_texts_stand_at_their_samples(self, tmp_path: Path) -> None:
+        texts = {"t-1": "an owl <b>hooted</b>", "s-1": "a cat"}
+        found = next(
+            section
+            for section in evaluated.sections(evaluation(), {}, texts=texts)
+            if section.title == "Hard cases"
+        )
+        # Not side by side: sentences need the room.
+        first, second = found.blocks
+        assert isinstance(first, Table)
+        assert isinstance(second, Table)
+        assert first.texts[:3] == ["", "an owl <b>hooted</b>", ""]
+        assert second.texts == ["a cat"]
 
     def test_agreement_leaves_no_section(self) -> None:
         nobody = Disagreements(

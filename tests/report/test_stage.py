@@ -97,7 +97,8 @@ def test_it_lies_in_the_run_and_is_small(run: Run) -> None:
 def test_it_loads_nothing(page: Page) -> None:
     assert [tag for tag, _ in page.elements if tag in ("link", "img", "iframe", "base")] == []
     for name in ("src", "href", "srcset", "action", "data", "poster"):
-        assert page.attributes(name) == []
+        # Links lead to places of the page itself.
+        assert [value for value in page.attributes(name) if not value.startswith("#")] == []
     assert "@import" not in page.styles
     assert "url(" not in page.styles
     policy = next(a["content"] for t, a in page.elements if "http-equiv" in a)
