@@ -25,10 +25,18 @@ _NAME = re.compile(r"(\d)_(\w+?)_(\d+)\.wav$")
 #: Recordings of each digit and speaker that the publisher sets apart for testing: 0 to 4.
 _TEST = 5
 
+#: As ``validation_speaker``: whoever comes after ``speaker``.
+_NEXT = "next"
+
 Key = tuple[int, str, int]
 
 
-def fsdd(root: str, seconds: float = 1.0, speaker: str | None = None) -> RawData:
+def fsdd(
+    root: str,
+    seconds: float = 1.0,
+    speaker: str | None = None,
+    validation_speaker: str | None = None,
+) -> RawData:
     """Return spoken digits as the input ``waveform``, (1, seconds * 8000) between -1 and 1.
 
     Ids are the files' names without ``.wav``. Columns: ``speaker``, and ``seconds``, the length of
@@ -40,27 +48,31 @@ def fsdd(root: str, seconds: float = 1.0, speaker: str | None = None) -> RawData
         seconds: the length of every sample.
         speaker: the test split holds all of this speaker, and no other split does; default: the
             publisher's test split, recordings 0 to 4 of each digit and speaker.
+        validation_speaker: the validation split holds all of this speaker that the test split does
+            not, and the training and calibration splits hold none: what is chosen by it is chosen
+            for voices that nobody heard. ``next``: the one after ``speaker``, in the order of
+            their names. Default: validation is cut out of the training split.
 
     Raises:
-        DataError: there are no recordings, or one is damaged.
+        DataError: there are no recordings, or one is damaged; test and validation are to hold
+            the same speaker, or ``next`` comes after nobody.
         UnknownNameError: there is no such speaker.
     """
     base = folder(root)
     recordings = _find(base)
     keys = sorted(recordings)
-    speakers = sorted({name for _, name, _ in keys})
-    if speaker is not None and speaker not in speakers:
-        raise UnknownNameError("speaker", speaker, speakers)
+    validation = _speakers(sorted({name for _, name, _ in keys}), speaker, validation_speaker)
     names = {key: f"{key[0]}_{key[1]}_{key[2]}" for key in keys}
     rate = one_rate([recordings[key] for key in keys], [names[key] for key in keys])
     length = values_in(seconds, rate)
-    held_out = {
-        key for key in keys if (key[1] == speaker if speaker is not None else key[2] < _TEST)
-    }
-    parts = {
-        "train": _part([key for key in keys if key not in held_out], names, recordings, length),
-        "test": _part([key for key in keys if key in held_out], names, recordings, length),
-    }
+    found: dict[str, list[Key]] = {"train": [], "test": []}
+    if validation is not None:
+        found["validation"] = []
+    for key in keys:
+        tested = key[2] < _TEST if speaker is None else key[1] == speaker
+        split = "test" if tested else "validation" if key[1] == validation else "train"
+        found[split].append(key)
+    parts = {split: _part(chosen, names, recordings, length) for split, chosen in found.items()}
     return RawData(
         parts,
         classes=tuple(str(digit) for digit in range(10)),
@@ -71,6 +83,21 @@ def fsdd(root: str, seconds: float = 1.0, speaker: str | None = None) -> RawData
             "seconds": {names[key]: f"{len(recordings[key].values) / rate:.3f}" for key in keys},
         },
     )
+
+
+def _speakers(speakers: list[str], speaker: str | None, validation: str | None) -> str | None:
+    """Check who is held out for what, and return who is for validation."""
+    for name in (speaker, None if validation == _NEXT else validation):
+        if name is not None and name not in speakers:
+            raise UnknownNameError("speaker", name, speakers)
+    if validation == _NEXT and speaker is not None:
+        validation = speakers[(speakers.index(speaker) + 1) % len(speakers)]
+    if validation is not None and validation in (speaker, _NEXT):
+        raise DataError(
+            f"data.validation_speaker is {validation!r}, data.speaker {speaker!r}",
+            hint="Name two speakers; 'next' needs data.speaker.",
+        )
+    return validation
 
 
 def _part(

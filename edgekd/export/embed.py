@@ -12,6 +12,23 @@ from edgekd.models.modes import evaluating
 PROBABILITIES = "probabilities"
 
 
+class Scale(nn.Module):
+    """Raw values in, scaled ones out; see `edgekd.records.Preprocess`.
+
+    Args:
+        factor: on every value.
+    """
+
+    def __init__(self, factor: float) -> None:
+        """Store the factor."""
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, raw: torch.Tensor) -> torch.Tensor:
+        """Return the scaled values, float32."""
+        return raw.to(torch.float32) * self.factor
+
+
 class Embedded(nn.Module):
     """A network that takes samples as the data holds them, e.g. pixels from 0 to 255.
 
@@ -27,8 +44,8 @@ class Embedded(nn.Module):
         """Take over the normalisation, and look at what the network gives."""
         super().__init__()
         self.network = network
-        self.scale = float(dataset.preprocess.scale)
-        self.prepare = dataset.prepare().eval()
+        scale = Scale(float(dataset.preprocess.scale))
+        self.preprocess = nn.Sequential(scale, dataset.prepare()).eval()
         self.softmax = False
         with evaluating(network), torch.no_grad():
             found = self(torch.zeros(2, *sample_shape))
@@ -37,7 +54,7 @@ class Embedded(nn.Module):
 
     def forward(self, raw: torch.Tensor) -> object:
         """Return the network's outputs for raw samples (N, *sample_shape)."""
-        found = self.network(self.prepare(raw.to(torch.float32) * self.scale))
+        found = self.network(self.preprocess(raw))
         if self.softmax:
             return {PROBABILITIES: torch.softmax(found, dim=-1)}
         return found

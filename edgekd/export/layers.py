@@ -2,7 +2,8 @@
 
 A module without submodules is called by its path (``stem.conv``). What the ``forward()`` of a
 module with submodules computes itself, e.g. the addition of a residual block, is called by the
-module's path and ``.forward`` (``blocks.0.forward``).
+module's path and ``.forward`` (``blocks.0.forward``). Normalisation and transforms that became
+a part of the file are one layer, ``preprocess``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from edgekd.export.surface import ChannelsLast
 from edgekd.models.parts import Part
 
 _FORWARD = "forward"
+
+#: What stands before the network in a file that takes raw samples, and its name in `Embedded`.
+PREPROCESS = "preprocess"
 
 #: What edgekd wraps around a network -> the attribute that holds it.
 _WRAPPERS: dict[type[nn.Module], str] = {
@@ -67,7 +71,10 @@ class Layers:
     def __init__(self, model: nn.Module) -> None:
         """Look through what edgekd put around the network."""
         path: list[str] = []
+        self._before: str | None = None
         while type(model) in _WRAPPERS:
+            if isinstance(model, Embedded):
+                self._before = ".".join([*path, PREPROCESS])
             path.append(_WRAPPERS[type(model)])
             model = getattr(model, path[-1])
         self._root = ".".join(path)
@@ -75,9 +82,10 @@ class Layers:
             name for name, module in model.named_modules() if any(True for _ in module.children())
         }
         self._modules = frozenset(name for name, _ in model.named_modules())
-        self.names = tuple(
+        own = [
             self._own(name) for name, module in model.named_modules() if type(module) not in _LISTS
-        )
+        ]
+        self.names = (*([] if self._before is None else [PREPROCESS]), *own)
 
     def layer_of(self, path: str) -> str | None:
         """Return the layer that a module's path in the whole model belongs to.
@@ -88,6 +96,8 @@ class Layers:
         Returns:
             None for what edgekd put around the network.
         """
+        if self._before is not None and f"{path}.".startswith(f"{self._before}."):
+            return PREPROCESS
         if self._root and path != self._root and not path.startswith(f"{self._root}."):
             return None
         inner = path[len(self._root) :].lstrip(".")

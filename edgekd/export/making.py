@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from edgekd import provenance
+from edgekd.errors import ExportError
 from edgekd.export.exporter import Exported, Exporter
+from edgekd.export.layers import PREPROCESS
 from edgekd.export.marked import facts_of, finish
 from edgekd.export.parity import HeldOut, Limits
 from edgekd.export.plan import Plan
@@ -19,6 +21,7 @@ from edgekd.export.proof import Proof, prove
 from edgekd.export.qat import trained_for_int8
 from edgekd.export.rewriting import written
 from edgekd.export.source import Source
+from edgekd.export.spectra import stays_float
 from edgekd.export.surface import Surface, surface
 from edgekd.quantize.schemes import INT8
 from edgekd.records import ArtifactManifest, Calibration
@@ -101,6 +104,7 @@ def ready(task: Task) -> Ready:
     held_out = source.held_out(task.held_out, task.seed)
     prepared = prepare(source.model, _example(held_out.inputs))
     shown = _surface(written(prepared, plan.scheme), task.exporter, plan)
+    plan = _with_float_steps(plan, shown)
     return Ready(source, plan, prepared, shown, held_out, ranges, record)
 
 
@@ -161,6 +165,23 @@ def _manifest(
         files={exported.path.name: file_record(exported.path)},
         provenance=provenance.collect(seed=task.seed, packages=_PACKAGES, wall_seconds=seconds),
     )
+
+
+def _with_float_steps(plan: Plan, shown: Surface) -> Plan:
+    """Keep the steps before the network in float where 8 bits would not hold their values.
+
+    Raises:
+        ExportError: raw samples were asked for as integers, which such steps do not take.
+    """
+    if not plan.embed_preprocess or not plan.scheme.lossy or not stays_float(shown.model):
+        return plan
+    if plan.io in ("int8", "uint8"):
+        raise ExportError(
+            f"--embed-preprocess --io {plan.io}: the transforms of this input compute in float32, "
+            "of float32 samples",
+            hint="Leave out --io, or leave out --embed-preprocess and compute them on the device.",
+        )
+    return replace(plan, keep_float=(*plan.keep_float, PREPROCESS))
 
 
 def _example(samples: Arrays) -> Arrays:

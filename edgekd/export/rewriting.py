@@ -13,19 +13,21 @@ from torch import nn
 
 from edgekd.export.attention import with_small_fills
 from edgekd.export.prepare import Prepared
+from edgekd.export.spectra import with_plain_spectra
 from edgekd.export.strides import with_short_strides
 from edgekd.quantize.fake.fold import fold
 from edgekd.quantize.schemes import Scheme
 
 
 def written(prepared: Prepared, scheme: Scheme) -> Prepared:
-    """Return the same network with masks, norms and strides that suit a file.
+    """Return the same network with masks, norms, strides and spectra that suit a file.
 
     Args:
         prepared: the network; it stays as it is.
         scheme: how the file is quantized.
     """
-    return with_short_strides(_with_folded_norms(with_small_fills(prepared, scheme)))
+    plain = with_plain_spectra(with_small_fills(prepared, scheme))
+    return with_short_strides(_with_folded_norms(plain))
 
 
 def _with_folded_norms(prepared: Prepared) -> Prepared:

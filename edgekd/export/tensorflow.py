@@ -183,7 +183,7 @@ def _affine(embedded: Embedded, surface: Surface) -> tuple[Any, Any]:
     noise = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)) * 255
 
     def prepared(raw: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = embedded.prepare(raw * embedded.scale)
+        found: torch.Tensor = embedded.preprocess(raw)
         return found
 
     with torch.no_grad():

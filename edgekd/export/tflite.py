@@ -22,7 +22,7 @@ from edgekd.export.exporter import (
     require_packages,
 )
 from edgekd.export.integers import check_integers, int8_notes
-from edgekd.export.layers import Layers, vanished
+from edgekd.export.layers import PREPROCESS, Layers, vanished
 from edgekd.export.plan import Plan
 from edgekd.export.ports import Arrays
 from edgekd.export.seam import converting
@@ -122,6 +122,7 @@ def quantizer_of(
         calibration=[] if calibration is None else _feeds(surface, calibration),
         method=plan.calibration,
         float_operators=plan.profile.float_operators.get(plan.scheme.name, ()),
+        float_input=PREPROCESS in plan.keep_float,
     )
 
 

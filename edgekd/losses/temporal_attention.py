@@ -17,6 +17,7 @@ from edgekd.losses.paired import PairedLoss, token_mask
 from edgekd.schedule import Schedule
 
 Normalise = Literal["l2", "softmax"]
+Axis = Literal["height", "width"]
 
 
 def temporal_attention_loss(
@@ -102,8 +103,11 @@ class TemporalAttention(PairedLoss):
         power: of the features in their sum, at least 1.
         normalise: ``l2``: distance of unit vectors; ``softmax``: KL divergence.
         temperature: of the softmax, above 0, or a schedule.
+        axis: along which time runs in maps (N, C, H, W), e.g. ``width`` in those of spectrograms;
+            everything else of a moment is summed away. Sequences go together with maps then.
+            None: there are no maps.
 
-    Shapes: features (N, L, D) and (N, L', D'), gives a scalar.
+    Shapes: features (N, L, D) and (N, L', D'), or maps with ``axis``; gives a scalar.
     """
 
     title: ClassVar[str] = "temporal-attention"
@@ -115,11 +119,15 @@ class TemporalAttention(PairedLoss):
         power: float = 2.0,
         normalise: Normalise = "l2",
         temperature: float | Schedule = 1.0,
+        axis: Axis | None = None,
     ) -> None:
         """Check and store the options."""
         super().__init__(layers)
         if normalise not in ("l2", "softmax"):
             raise EdgekdError(f"normalise must be 'l2' or 'softmax', not {normalise!r}")
+        if axis not in (None, "height", "width"):
+            raise EdgekdError(f"axis must be 'height' or 'width', not {axis!r}")
+        self.axis: Axis | None = axis
         self.power = check_power(power)
         self.normalise: Normalise = normalise
         self.temperature = check_temperature(temperature)
@@ -128,21 +136,22 @@ class TemporalAttention(PairedLoss):
         """Check that all layers give sequences of several moments; see `Loss.build`."""
         for ours, theirs in self.pairs:
             shapes = facts.student[ours], facts.teacher[theirs]
-            if any(len(shape) != 2 for shape in shapes):
+            moments = [self._moments(shape) for shape in shapes]
+            if None in moments:
                 why = (
-                    "both must be (L, D); for images (C, H, W) there is the loss "
-                    "'attention-transfer'"
+                    "both must be (L, D); in maps (C, H, W) axis says where time runs, and for "
+                    "images there is the loss 'attention-transfer'"
                 )
                 raise self.misfit((ours, theirs), shapes, why)
-            if any(shape[0] == 1 for shape in shapes):
+            if 1 in moments:
                 raise self.misfit((ours, theirs), shapes, "one moment has nothing to be weighed by")
 
     def forward(self, student: Outputs, teacher: Outputs | None, target: Tensor) -> Tensor:
         """Return the loss; see `Loss.forward`."""
         terms = [
             temporal_attention_loss(
-                ours,
-                theirs,
+                self._over_time(ours),
+                self._over_time(theirs),
                 power=self.power,
                 normalise=self.normalise,
                 temperature=self.now(self.temperature),
@@ -151,3 +160,17 @@ class TemporalAttention(PairedLoss):
             for ours, theirs in self.both(student, teacher)
         ]
         return torch.stack(terms).sum()
+
+    def _moments(self, shape: tuple[int, ...]) -> int | None:
+        """Return how many moments features of a sample have; None: nothing says where they are."""
+        if len(shape) == 2:
+            return shape[0]
+        if len(shape) == 3 and self.axis is not None:
+            return shape[1 if self.axis == "height" else 2]
+        return None
+
+    def _over_time(self, features: Tensor) -> Tensor:
+        """Return sequences as they are, and maps as sequences (N, L, D)."""
+        if features.ndim == 3:
+            return features
+        return features.transpose(1, 2 if self.axis == "height" else 3).flatten(2)

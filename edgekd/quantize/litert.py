@@ -66,6 +66,7 @@ class Quantizer:
         method: how ranges are set of them; None: by the smallest and largest value.
         float_operators: kinds of operators that are never quantized, as ai-edge-quantizer calls
             them.
+        float_input: the file takes float32, since its first operators stay in float.
 
     Raises:
         ExportError: the scheme is not one of these, or an activation is not finite.
@@ -80,11 +81,14 @@ class Quantizer:
         calibration: Sequence[Feed] = (),
         method: CalibrationPlan | None = None,
         float_operators: Sequence[str] = (),
+        float_input: bool = False,
     ) -> None:
         """Name the tensors apart, and find their ranges where the scheme needs them."""
         self._content = _named_apart(content)
         self._scheme = scheme
         self._float_operators = tuple(float_operators)
+        if float_input:
+            self._float_operators += (_Op.INPUT.value,)
         self._ranges = None
         if scheme.calibrated:
             self._ranges = tensor_ranges(

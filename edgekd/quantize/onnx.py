@@ -93,7 +93,13 @@ class Quantizer:
     def __init__(self, source: Path, ranges: Any, scheme: Scheme, io: Io | None) -> None:
         """Store what was prepared."""
         self._source, self._ranges, self._scheme, self._io = source, ranges, scheme, io
-        self._nodes = onnx.load(source).graph.node
+        graph = onnx.load(source).graph
+        self._nodes = graph.node
+        given = {value.name for value in graph.output}
+        # A softmax that gives what the file gives makes probabilities, and is no attention.
+        self._attention = any(
+            node.op_type in _ATTENTION and not given & set(node.output) for node in graph.node
+        )
 
     def quantize(self, destination: Path, keep_float: Collection[str] = ()) -> tuple[str, ...]:
         """Write a quantized copy, and return notes for the manifest.
@@ -117,7 +123,7 @@ class Quantizer:
             note = "weights are stored in float16 and computed with in float32: smaller, not faster"
             return _half(onnx.load(self._source), kept), (note,)
         if self._scheme == INT8:
-            model, notes = _static(self._source, self._ranges, operators, kept)
+            model, notes = _static(self._source, self._ranges, kept, attention=self._attention)
             if self._io is None or self._io == "float32":
                 return model, notes
             return integer_io(model, self._io), (f"input and output are {self._io}", *notes[1:])
@@ -152,9 +158,8 @@ def _half(model: Any, kept: Collection[str]) -> Any:
 
 
 def _static(
-    source: Path, ranges: Any, operators: Counter[str], kept: Sequence[str]
+    source: Path, ranges: Any, kept: Sequence[str], *, attention: bool
 ) -> tuple[Any, tuple[str, ...]]:
-    attention = any(operators[name] for name in _ATTENTION)
     # What onnxruntime's quantize_static does, with ranges that were found elsewhere.
     quantizer = QDQQuantizer(
         load_model_with_shape_infer(source),

@@ -143,6 +143,34 @@ class TestSpokenDigits:
         with pytest.raises(UnknownNameError, match="'anne'"):
             fsdd(str(tmp_path), speaker="anne")
 
+    def test_another_speaker_for_validation(self, tmp_path: Path) -> None:
+        for name, data in digits(range(7), ("ann", "bob", "cy")).items():
+            (tmp_path / name).write_bytes(data)
+
+        def heard(**options: str) -> dict[str, set[str]]:
+            parts = fsdd(str(tmp_path), **options).parts  # type: ignore[arg-type]
+            return {
+                split: {name.split("_")[1] for name in part.ids} for split, part in parts.items()
+            }
+
+        apart = {"train": {"bob"}, "test": {"cy"}, "validation": {"ann"}}
+        assert heard(speaker="cy", validation_speaker="ann") == apart
+        assert heard(speaker="cy", validation_speaker="next") == apart
+        official = fsdd(str(tmp_path), validation_speaker="ann").parts
+        assert {name: len(part) for name, part in official.items()} == {
+            "train": 40,
+            "test": 150,
+            "validation": 20,
+        }
+        for options in (
+            {"speaker": "ann", "validation_speaker": "ann"},
+            {"validation_speaker": "next"},
+        ):
+            with pytest.raises(DataError, match=r"data\.validation_speaker is"):
+                heard(**options)
+        with pytest.raises(UnknownNameError, match="'dee'"):
+            heard(validation_speaker="dee")
+
     def test_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no data folder at"):
             fsdd(str(tmp_path / "none"))

@@ -10,6 +10,7 @@ from scipy import signal
 from edgekd.data.load import load_dataset
 from edgekd.data.seen import seen_by
 from edgekd.data.transforms import TRANSFORMS
+from edgekd.data.transforms.level import Level
 from edgekd.data.transforms.place import CenterCrop, Pad
 from edgekd.data.transforms.spectrum import LogMel, Spectrogram, mel_filters
 from edgekd.errors import DataError
@@ -69,6 +70,17 @@ def test_filters_are_those_of_librosa() -> None:
     torch.testing.assert_close(found[5, 9:13], expected, atol=1e-5, rtol=0)
 
 
+def test_level_is_the_same_however_loud() -> None:
+    x = torch.from_numpy(chirp())[None, None].repeat(4, 1, 1)
+    loud = torch.tensor([1.0, 0.1, 1e-3, 0.0])[:, None, None]
+    found = Level((1, 2000), floor=1e-8)(x * loud)
+    rms = np.sqrt((found[:, 0].numpy() ** 2).mean(axis=1))
+    np.testing.assert_allclose(rms, [1.0, 1.0, 1.0, 0.0], rtol=1e-5)
+    torch.testing.assert_close(found[0], found[2], rtol=1e-5, atol=1e-5)
+    faint = Level((1, 2000), floor=1e-2)(1e-3 * x)  # below the floor: ten times as loud, no more
+    torch.testing.assert_close(faint, 1e-2 * x)
+
+
 def test_crop_and_pad_undo_each_other() -> None:
     images = torch.rand(3, 2, 5, 8)
     larger = Pad((2, 5, 8), size=(8, 11))(images)
@@ -85,6 +97,7 @@ def test_crop_and_pad_undo_each_other() -> None:
         (lambda: Spectrogram((1, 100)), "shorter than a window of 256"),
         (lambda: LogMel((1, 9000), rate=RATE, high=5000.0), "at 8000 values a second"),
         (lambda: LogMel((1, 9000), rate=RATE, mels=200), "filters hold no frequency"),
+        (lambda: Level((1, 9000), floor=0.0), "has the floor 0"),
         (lambda: CenterCrop((1, 8, 8), size=(9, 8)), "'center-crop' cannot make"),
         (lambda: Pad((1, 8, 8), size=(7, 8)), "'pad' cannot make"),
         (lambda: Pad((64,), size=(8, 8)), r"samples of shape \(64,\)"),
@@ -97,7 +110,7 @@ def test_what_cannot_be(step: object, message: str) -> None:
 
 
 def test_all_are_deterministic_and_work_sample_by_sample() -> None:
-    shapes = {"grey": (3, 8, 8), "log-mel": (1, 4000), "spectrogram": (1, 4000)}
+    shapes = {"grey": (3, 8, 8), "level": (1, 40), "log-mel": (1, 4000), "spectrogram": (1, 4000)}
     options = {"resize": {"size": (4, 4)}, "center-crop": {"size": (4, 4)}, "pad": {"size": (9, 9)}}
     for row in TRANSFORMS:
         shape = shapes.get(row.name, (1, 8, 8))

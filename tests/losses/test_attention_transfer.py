@@ -166,6 +166,30 @@ def test_padding_gets_no_gradient_and_other_lengths_with_a_mask_are_refused() ->
     assert nothing.item() == 0.0
 
 
+def test_time_runs_along_an_axis_of_maps() -> None:
+    """Maps (C, mels, frames); the teacher's as a sequence, too."""
+    ours, theirs = torch.randn(2, 3, 4, 6), torch.randn(2, 5, 8, 6)
+    energies = [np.abs(x.double().numpy()) ** 2 for x in (ours, theirs)]
+    profiles = [[unit(one) for one in x.sum((1, 2))] for x in energies]
+    expected = np.mean([((a - b) ** 2).sum() for a, b in zip(*profiles, strict=True)])
+    pairs = [("a", "b")]
+    loss = TemporalAttention(layers=pairs, axis="width")
+    loss.build(facts((3, 4, 6), (5, 8, 6)))
+    value = loss(outputs(a=ours), outputs(b=theirs), torch.zeros(2))
+    assert value.item() == pytest.approx(expected, rel=1e-4)
+    turned = TemporalAttention(layers=pairs, axis="height")
+    swapped = outputs(a=ours.transpose(2, 3)), outputs(b=theirs.transpose(2, 3))
+    assert turned(*swapped, torch.zeros(2)).item() == pytest.approx(expected, rel=1e-4)
+    loss.build(facts((3, 4, 6), (6, 40)))
+    sequence = outputs(b=theirs.flatten(1, 2).transpose(1, 2))
+    value = loss(outputs(a=ours), sequence, torch.zeros(2))
+    assert value.item() == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(RecipeError, match="axis says where time runs"):
+        TemporalAttention(layers=pairs).build(facts((3, 4, 6), (5, 8, 6)))
+    with pytest.raises(EdgekdError, match="axis must be"):
+        TemporalAttention(layers=pairs, axis="time")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
     student, teacher = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4)

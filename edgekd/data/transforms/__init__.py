@@ -24,6 +24,12 @@ TRANSFORMS = Table(
             extra="train",
         ),
         Row(
+            "level",
+            "edgekd.data.transforms.level:Level",
+            "waveforms of one loudness: a root mean square of 1",
+            extra="train",
+        ),
+        Row(
             "log-mel",
             "edgekd.data.transforms.spectrum:LogMel",
             "log-mel energies of waveforms",
