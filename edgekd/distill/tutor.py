@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -26,6 +27,7 @@ class Tutor:
         fold: fold BatchNorm into its convolutions.
         trained: False in a dry run whose teacher is yet to be trained.
         average: of the student, where that is what the teacher is; ``model`` is its network.
+        answers: what it said of whole splits, each with the state that it was in.
     """
 
     name: str
@@ -37,6 +39,9 @@ class Tutor:
     fold: bool = False
     trained: bool = True
     average: AveragedModel | None = None
+    answers: dict[str, tuple[object, np.ndarray]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
 
 class Reads:
