@@ -1,0 +1,1 @@
+"""The parts of ``benchmarks/peers.py``: the same distillation by edgekd and by torchdistill."""
