@@ -9,7 +9,7 @@ WORKERS ?= 2
 OLD_PYTHON ?= python3.11
 OLD_VENV := .venv-old
 
-.PHONY: install demo test test-full test-devices old-runtime vela lint docs tensorflow executorch clean
+.PHONY: install demo test test-full test-devices old-runtime vela lint docs evidence tensorflow executorch clean
 
 install: $(STAMP)
 
@@ -62,6 +62,10 @@ vela: install
 docs: install
 	$(BIN)/python -m edgekd.cli.reference
 	$(BIN)/python -m tests.losses.support
+
+# Do the committed students still do what the committed figures say? Under 10 minutes; EDGEKD_DATA.
+evidence: install
+	$(BIN)/python -m benchmarks.evidence verify
 
 # The targets keras and savedmodel, in an environment of their own: nothing else needs TensorFlow.
 VENV_TF ?= .venv-tf
