@@ -88,8 +88,13 @@ class AugmentSpec(OpenTable):
     input: str | None = None
 
 
+def _switch(value: Any) -> Any:
+    """Let ``energy = true`` stand for an empty ``[train.energy]``, and ``false`` for none."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class MixSpec(Table):
-    """``[train.mix]``: two samples mixed into one.
+    """``[train.mix]``, or ``mix = true``: two samples mixed into one; ``mix = false``: none are.
 
     Attributes:
         kind: ``mixup`` (a weighted sum) or ``cutmix`` (a rectangle of the one in the other).
@@ -112,11 +117,6 @@ class EnergySpec(Table):
 
     country: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
     cpu_watts: Annotated[float, Field(gt=0)] | None = None
-
-
-def _switch(value: Any) -> Any:
-    """Let ``energy = true`` stand for an empty ``[train.energy]``."""
-    return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
 class TrainSpec(Table):
@@ -168,7 +168,7 @@ class TrainSpec(Table):
     patience: Annotated[int, Field(ge=0)] = 0
     select: Literal["best", "last"] = "best"
     augment: Annotated[tuple[AugmentSpec, ...], BeforeValidator(named)] = ()
-    mix: MixSpec | None = None
+    mix: Annotated[MixSpec | None, BeforeValidator(_switch)] = None
     precision: str = "32-true"
     accumulate: Positive = 1
     channels_last: bool = False

@@ -78,13 +78,13 @@ class ModelSpec(OpenTable):
 
 
 class StartSpec(Table):
-    """``[student.start]``: weights that the student takes over before it learns.
+    """``[student.start]``, ``[teacher.start]``: weights that a network takes over before it learns.
 
     ``start = "teacher"`` stands for ``start = {from = "teacher"}``.
 
     Attributes:
-        source: ``from`` in a recipe: a teacher's name (``teacher`` is the first one), or a run or a
-            file of weights.
+        source: ``from`` in a recipe: a run or a file of weights; of a student also a teacher's
+            name (``teacher`` is the first one).
         layers: which layers go into a student of fewer: ``every-second``, ``first``, ``last``,
             ``uniform``; or a table from the student's names to the source's. Default: equal names.
         slice: where the student is narrower, take the leading channels.
@@ -151,6 +151,7 @@ class TeacherSpec(ModelSpec):
         gives: ``logits`` or ``probabilities``.
         view: it sees the ``same`` view of a sample as the student, an ``other`` random one, or
             the ``plain`` sample without augmentation.
+        start: weights that a teacher takes over, from a run or a file, before the recipe trains it.
         train: overrides of ``[train]`` for a teacher that the recipe trains itself.
         data: what it is then trained on: the labelled samples that the ``student`` has, or ``all``
             that there are without ``data.split.train`` and ``data.split.labelled``.
@@ -171,6 +172,7 @@ class TeacherSpec(ModelSpec):
     classes: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ()
     gives: Literal["logits", "probabilities"] = "logits"
     view: Literal["same", "other", "plain"] = "same"
+    start: Annotated[StartSpec | None, BeforeValidator(_start)] = None
     train: dict[str, Any] = {}
     data: Literal["student", "all"] = "student"
     cache: Annotated[CacheSpec | None, BeforeValidator(cache_of)] = None
@@ -196,6 +198,11 @@ class TeacherSpec(ModelSpec):
             raise ValueError(f"a teacher has one of model, file, outputs and follows, not {found}")
         if self.follows is None and self.decay != TeacherSpec.model_fields["decay"].default:
             raise ValueError("decay goes with follows")
+        if self.start is not None and self.weights is not None:
+            raise ValueError(
+                "a teacher with weights is taken as it is, one with start learns on: "
+                "leave out one of the two"
+            )
         if self.model is not None:
             return self
         if self.follows and self.cache is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Iterable
+from pathlib import Path, PurePosixPath
 
 from edgekd.errors import DataError
 
@@ -46,6 +46,51 @@ def find(base: Path, suffixes: Collection[str], what: str) -> dict[str, ByClass]
                     hint=f"Classes of train: {', '.join(sorted(splits['train']))}.",
                 )
     return splits
+
+
+def find_names(
+    names: Iterable[str], suffixes: Collection[str], what: str, where: str
+) -> dict[str, dict[str, list[str]]]:
+    """Return the same of the names of files in an archive, which may all stand in one folder.
+
+    Args:
+        names: of its files, with slashes.
+        suffixes: of the files that count.
+        what: the files are, in the plural, for messages.
+        where: the archive, for messages.
+
+    Raises:
+        DataError: there are none below ``train/CLASS/``, or train has not got a class.
+    """
+    splits = {alias: split for split, aliases in FOLDERS.items() for alias in aliases}
+    found: dict[str, dict[str, list[str]]] = {}
+    aliases: dict[str, str] = {}
+    for name in sorted(names):
+        path = PurePosixPath(name)
+        at = next((i for i, part in enumerate(path.parts[:2]) if part in splits), None)
+        if at is None or len(path.parts) < at + 3 or path.name.startswith("."):
+            continue
+        if path.suffix.lower() not in suffixes:
+            continue
+        split = splits[path.parts[at]]
+        if aliases.setdefault(split, path.parts[at]) != path.parts[at]:
+            raise DataError(
+                f"{where} has both {aliases[split]} and {path.parts[at]}", hint="Keep one."
+            )
+        found.setdefault(split, {}).setdefault(path.parts[at + 1], []).append(name)
+    if "train" not in found:
+        raise DataError(
+            f"{where} has no {what} in train/CLASS/",
+            hint=f"Known suffixes: {', '.join(sorted(suffixes))}.",
+        )
+    for split, by_class in found.items():
+        for label in by_class:
+            if label not in found["train"]:
+                raise DataError(
+                    f"{where}: {split}/{label} is a class that train does not have",
+                    hint=f"Classes of train: {', '.join(sorted(found['train']))}.",
+                )
+    return found
 
 
 def _folder(base: Path, split: str) -> Path | None:

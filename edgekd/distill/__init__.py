@@ -52,6 +52,12 @@ AUGMENTATIONS = Table(
             extra="train",
         ),
         Row(
+            "colour-jitter",
+            "edgekd.distill.augmentations:colour_jitter",
+            "random brightness, contrast, saturation and hue",
+            extra="train",
+        ),
+        Row(
             "crop",
             "edgekd.distill.augmentations:crop",
             "random crop of the padded image, back to its size",
@@ -64,9 +70,21 @@ AUGMENTATIONS = Table(
             extra="train",
         ),
         Row(
+            "filter",
+            "edgekd.distill.augmentations_speech:random_filter",
+            "a random frequency response: another room, microphone or voice",
+            extra="train",
+        ),
+        Row(
             "flip",
             "edgekd.distill.augmentations:flip",
             "random horizontal flip",
+            extra="train",
+        ),
+        Row(
+            "frequency-mask",
+            "edgekd.distill.augmentations_speech:frequency_mask",
+            "silences random bands of frequencies (SpecAugment)",
             extra="train",
         ),
         Row(
@@ -82,9 +100,27 @@ AUGMENTATIONS = Table(
             extra="train",
         ),
         Row(
+            "speed",
+            "edgekd.distill.augmentations_speech:speed",
+            "random speed, and pitch with it",
+            extra="train",
+        ),
+        Row(
+            "time-mask",
+            "edgekd.distill.augmentations_speech:time_mask",
+            "silences random spans of time (SpecAugment)",
+            extra="train",
+        ),
+        Row(
             "time-shift",
             "edgekd.distill.augmentations_signal:time_shift",
             "random shift along the last axis, zeros moving in",
+            extra="train",
+        ),
+        Row(
+            "trivial-augment",
+            "edgekd.distill.augmentations_policy:trivial_augment",
+            "one random operation of fourteen an image (TrivialAugment)",
             extra="train",
         ),
     ],

@@ -88,3 +88,36 @@ def erase(
     """
     _height_width(sample_shape, "erase")
     return cast(nn.Module, kornia.RandomErasing(p=probability, scale=(0.02, area)))
+
+
+def colour_jitter(
+    *,
+    sample_shape: tuple[int, ...],
+    brightness: float = 0.4,
+    contrast: float = 0.4,
+    saturation: float = 0.4,
+    hue: float = 0.0,
+    probability: float = 1.0,
+) -> nn.Module:
+    """Change light and colours; of images in colour or in grey, scaled to between 0 and 1.
+
+    Args:
+        sample_shape: (C, H, W); saturation and hue are those of 3 channels only.
+        brightness: largest change of the factor on all values.
+        contrast: largest change of the factor on the distance from the mean.
+        saturation: largest change of the factor on the distance from grey.
+        hue: largest turn of the colour circle, up to 0.5; costs several times the others.
+        probability: per sample.
+    """
+    _height_width(sample_shape, "colour-jitter")
+    coloured = sample_shape[0] == 3
+    return cast(
+        nn.Module,
+        kornia.ColorJitter(
+            brightness=brightness,
+            contrast=contrast,
+            saturation=saturation if coloured else 0.0,
+            hue=hue if coloured else 0.0,
+            p=probability,
+        ),
+    )

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -14,6 +13,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
 from torch import nn
 
+from edgekd.data.paths import expand
 from edgekd.data.split import Dataset
 from edgekd.distill.assistants import obtain_assistants
 from edgekd.distill.chain import Chain
@@ -264,7 +264,7 @@ def build_student(recipe: Recipe, dataset: Dataset, seed: int) -> nn.Module:
         where="student",
     )
     if recipe.student.weights is not None:
-        load_weights(model, Path(recipe.student.weights).expanduser())
+        load_weights(model, expand(recipe.student.weights))
     if recipe.student.prune is None:
         _give_exits(recipe, dataset, model)
     return model

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from edgekd.data.paths import expand
 from edgekd.data.split import Dataset
 from edgekd.distill.batches import Batch, TrainingBatches
 from edgekd.distill.features import Capture
@@ -100,7 +100,7 @@ def build_peers(recipe: Recipe, dataset: Dataset, seed: int) -> tuple[Peer, ...]
         named = Named(name, as_teacher(spec), f"peer[{number}]", own, recipe.train)
         tutor = build_tutor(named, dataset)
         if spec.weights is not None:
-            load_weights(inner(tutor.model), Path(spec.weights).expanduser())
+            load_weights(inner(tutor.model), expand(spec.weights))
         found.append(Peer(tutor, peer_terms(recipe, name)))
     return tuple(found)
 

@@ -1,12 +1,14 @@
-"""What the student takes over before it learns: ``[student.start]``."""
+"""What networks take over before they learn: ``[student.start]``, ``[teacher.start]``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
+from edgekd.data.paths import expand
 from edgekd.distill.pruning import check_prune
 from edgekd.distill.taught import inner
 from edgekd.distill.tutor import Tutor
@@ -14,7 +16,7 @@ from edgekd.errors import RecipeError, RunError
 from edgekd.models.start import start_from
 from edgekd.models.weights import read_state
 from edgekd.recipe import Recipe, StartSpec
-from edgekd.rundir import Run
+from edgekd.rundir import Run, sha256_file
 
 #: Stands for the first teacher, unless one is called so.
 FIRST = "teacher"
@@ -54,6 +56,32 @@ def start_student(
     return f"{what}: {found}"
 
 
+def start_teacher(teacher: nn.Module, spec: StartSpec) -> str:
+    """Let a teacher take weights over, in place, and say from where in a line.
+
+    Raises:
+        ModelError: nothing fits, or the rule or table does not.
+        RecipeError: there is neither such a run nor such a file.
+        RunError: the run to start from cannot be used.
+    """
+    path = _file(spec, "teacher.start.from")
+    found = start_from(teacher, _state(path), layers=spec.layers, slice=spec.slice, what=str(path))
+    return f"{path}: {found}"
+
+
+def start_decides(spec: StartSpec) -> dict[str, Any]:
+    """Return all that decides what a teacher takes over: the weights, not where they are."""
+    path = _file(spec, "teacher.start.from")
+    return {**spec.model_dump(mode="json", exclude={"source"}), "sha256": sha256_file(path)}
+
+
+def _file(spec: StartSpec, where: str) -> Path:
+    path = weights_at(spec.source)
+    if path is None:
+        raise RecipeError(where, [f"{spec.source!r} is no run and no file of weights"])
+    return path
+
+
 def _state(path: Path) -> dict[str, Tensor]:
     return read_state(path)
 
@@ -64,7 +92,7 @@ def weights_at(source: str) -> Path | None:
     Raises:
         RunError: the run is incomplete or was tampered with.
     """
-    path = Path(source).expanduser()
+    path = expand(source)
     if path.is_file():
         return path
     try:
@@ -76,16 +104,20 @@ def weights_at(source: str) -> Path | None:
 
 
 def check_start(recipe: Recipe, teachers: Sequence[str]) -> None:
-    """Say before training what is wrong with ``[student.start]``.
+    """Say before training what is wrong with ``[student.start]`` and ``[teacher.start]``.
 
     Args:
         recipe: the recipe.
         teachers: the names of its teachers.
 
     Raises:
+        DataError: a path names an environment variable that is not set.
         RecipeError: there is nothing of that name to start from, or ``weights`` are given too.
     """
     check_prune(recipe)
+    for number, teacher in enumerate(recipe.teacher):
+        if teacher.start is not None:
+            _file(teacher.start, f"teacher[{number}].start.from")
     spec = recipe.student.start
     if spec is None:
         return

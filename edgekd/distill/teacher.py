@@ -17,8 +17,9 @@ from torch import nn
 
 from edgekd import provenance
 from edgekd.data.fingerprint import part_sha256
+from edgekd.data.paths import expand
 from edgekd.data.split import Dataset
-from edgekd.distill.evaluate import predict
+from edgekd.distill.evaluate import answers_of
 from edgekd.distill.findings import report_findings
 from edgekd.distill.job import Job
 from edgekd.distill.loop import fit
@@ -28,6 +29,7 @@ from edgekd.distill.progress import Progress
 from edgekd.distill.recorded import Recorded
 from edgekd.distill.session import Session
 from edgekd.distill.sizes import expected
+from edgekd.distill.starting import start_decides, start_teacher
 from edgekd.distill.taught import inner
 from edgekd.distill.terms import label_terms
 from edgekd.distill.trainable import freeze
@@ -52,6 +54,7 @@ from edgekd.rundir import (
 _BESIDE = {"accelerator", "threads", "energy", "loggers"}
 
 WEIGHTS = "teacher.safetensors"
+_SCORED = ("validation", "test")
 
 
 class Course(Protocol):
@@ -143,7 +146,7 @@ def find(
         shape = tutor.dataset.sample_shape
         progress.network(role, expected(named.spec.title, inner(tutor.model), shape))
     if named.spec.weights is not None:
-        path = Path(named.spec.weights).expanduser()
+        path = expand(named.spec.weights)
         load_weights(inner(tutor.model), path)
         progress.message(f"{role}: weights of {path}")
         return tutor, None
@@ -152,6 +155,9 @@ def find(
         return tutor, None
     kept = _kept(tutor, named, course)
     if not (kept / "manifest.json").is_file():
+        if named.spec.start is not None:
+            begun = start_teacher(inner(tutor.model), named.spec.start)
+            progress.message(f"{role} starts from {begun}")
         return tutor, None
     score = _reuse(inner(tutor.model), kept)
     progress.message(f"{role}: trained before, reused ({kept})")
@@ -219,14 +225,14 @@ def teacher_key(named: Named, dataset: Dataset, course: Course | None = None) ->
         "seed": named.seed,
         **({} if course is None else {"course": course.decides()}),
         **({} if whole is None else {"whole": part_sha256(whole)}),
+        **({} if named.spec.start is None else {"start": start_decides(named.spec.start)}),
     }
     return sha256_bytes(json.dumps(decides, sort_keys=True, default=str).encode())[:16]
 
 
 def _known_score(tutor: Tutor, seed: int, fabric: Fabric, **spent: Any) -> Score | None:
     """Return the score, or None where answers for it were not recorded."""
-    splits = ("validation", "test")
-    if isinstance(tutor.model, Recorded) and not all(map(tutor.model.knows, splits)):
+    if isinstance(tutor.model, Recorded) and not all(map(tutor.model.knows, _SCORED)):
         return None
     return _score(tutor, seed, fabric, **spent)
 
@@ -234,12 +240,11 @@ def _known_score(tutor: Tutor, seed: int, fabric: Fabric, **spent: Any) -> Score
 def _score(tutor: Tutor, seed: int, fabric: Fabric, *, epochs: int, seconds: float) -> Score:
     dataset = tutor.dataset
     tutor.model.to(fabric.device)
+    said = {split: answers_of(tutor, split, device=fabric.device) for split in _SCORED}
     reached = {
-        split: accuracy(
-            predict(tutor.model, dataset, split, device=fabric.device),
-            dataset.splits[split].targets,
-        )
-        for split in ("validation", "test")
+        split: accuracy(logits, dataset.splits[split].targets)
+        for split, logits in said.items()
+        if logits is not None
     }
     return Score(
         seed=seed,

@@ -10,6 +10,7 @@ All take (N, C, H, W) with H, W >= 8 and give logits (N, num_classes).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -75,6 +76,7 @@ class ResNet(nn.Module):
         widths: channels of the three stages.
         blocks: blocks a stage.
         shortcut: ``A``, ``B`` (1x1 convolution and BatchNorm) or ``conv`` (1x1 convolution).
+        strides: of the three stages.
     """
 
     def __init__(
@@ -85,14 +87,15 @@ class ResNet(nn.Module):
         widths: tuple[int, int, int],
         blocks: int,
         shortcut: Shortcut,
+        strides: tuple[int, int, int] = (1, 2, 2),
     ) -> None:
         """Make the layers."""
         super().__init__()
         self.conv1 = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
-        self.layer1 = _stage(widths[0], widths[0], blocks, 1, shortcut)
-        self.layer2 = _stage(widths[0], widths[1], blocks, 2, shortcut)
-        self.layer3 = _stage(widths[1], widths[2], blocks, 2, shortcut)
+        self.layer1 = _stage(widths[0], widths[0], blocks, strides[0], shortcut)
+        self.layer2 = _stage(widths[0], widths[1], blocks, strides[1], shortcut)
+        self.layer3 = _stage(widths[1], widths[2], blocks, strides[2], shortcut)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.linear = nn.Linear(widths[2], num_classes)
         for module in self.modules():
@@ -122,20 +125,32 @@ def _resnet(
     input_shape: tuple[int, ...],
     shortcut: Shortcut,
     width: float,
+    strides: Sequence[int] = (1, 2, 2),
 ) -> ResNet:
     channels, _, _ = image_shape(input_shape, name)
     if shortcut not in ("A", "B", "conv"):
         raise ModelError(f"shortcut is {shortcut!r}", hint='It is "A" or "B".')
+    if len(strides) != 3 or any(stride not in (1, 2) for stride in strides):
+        raise ModelError(
+            f"strides are {strides!r}", hint="They are 1 or 2, one a stage: [1, 2, 2]."
+        )
     return ResNet(
         num_classes=num_classes,
         channels=channels,
         widths=(scaled(16, width), scaled(32, width), scaled(64, width)),
         blocks=blocks,
         shortcut=shortcut,
+        strides=(strides[0], strides[1], strides[2]),
     )
 
 
-def resnet8(*, num_classes: int, input_shape: tuple[int, ...], width: float = 1.0) -> ResNet:
+def resnet8(
+    *,
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    width: float = 1.0,
+    strides: tuple[int, int, int] = (1, 2, 2),
+) -> ResNet:
     """ResNet-8 of MLPerf Tiny: 77,850 parameters for 3x32x32 and 10 classes.
 
     The reference has a bias on every convolution; BatchNorm makes it redundant, so it is left out.
@@ -144,8 +159,13 @@ def resnet8(*, num_classes: int, input_shape: tuple[int, ...], width: float = 1.
         num_classes: length of the logits.
         input_shape: (C, H, W), H and W at least 8.
         width: factor on the channels 16, 32 and 64, for tiny students.
+        strides: of the three stages. ``[1, 1, 2]`` has the same parameters, and computes on maps
+            twice as high and wide from the second stage on.
+
+    Raises:
+        ModelError: the input is no image, or an option cannot be.
     """
-    return _resnet("resnet8", 1, num_classes, input_shape, "conv", width)
+    return _resnet("resnet8", 1, num_classes, input_shape, "conv", width, strides)
 
 
 def resnet20(
