@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from edgekd.distill.asking import Voices
 from edgekd.distill.batches import Batch, TrainingBatches
 from edgekd.distill.evaluate import answers_of
+from edgekd.distill.halves import look_at_precision
 from edgekd.distill.job import Answers, Job
 from edgekd.distill.players import Players
 from edgekd.distill.recorded import Recorded
@@ -61,6 +62,7 @@ def examine(
                 findings += _teacher(tutor, Reads(tutor, batches), dry, fabric, who)
         findings += _terms(players, dry, answers, fabric)
         findings += look_at_unlabelled(job, fabric)
+        findings += look_at_precision(job.train.precision, fabric.device)
     finally:
         players.trainable.load_state_dict(before)
         players.optimizer.zero_grad()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from edgekd.distill import players
+from edgekd.distill.halves import look_at_precision
 from edgekd.distill.progress import Progress
 from edgekd.distill.stage import distill
 from edgekd.errors import TrainingError
@@ -131,3 +132,25 @@ def test_a_parameter_that_no_optimizer_moves(
     monkeypatch.setattr(players, "parameter_groups", forgetful)
     with pytest.raises(TrainingError, match="not in exactly one optimizer: student"):
         distill(Recipe.from_dict(tiny))
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "capabilities", "status"),
+    [
+        ("bf16-mixed", "cpu", {"avx2": True, "avx512_bf16": False, "amx_bf16": False}, "warn"),
+        ("bf16-true", "cpu", {"avx512_bf16": False, "amx_bf16": True}, "ok"),
+        ("bf16-mixed", "cpu", {"avx2": True}, None),
+        ("32-true", "cpu", {"avx512_bf16": False}, None),
+        ("bf16-mixed", "cuda", {"avx512_bf16": False}, None),
+    ],
+)
+def test_bfloat16_without_instructions_for_it(
+    precision: str,
+    device: str,
+    capabilities: dict[str, bool],
+    status: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    found = list(look_at_precision(precision, torch.device(device)))
+    assert [finding.status for finding in found] == ([] if status is None else [status])
