@@ -87,7 +87,7 @@ def test_the_sessions_are_filled_in() -> None:
     assert MADE.sub("", after) == MADE.sub("", before)
     assert " student  1 KB\n" in after and "the user's own\n" in after
     assert "+1.20 percentage points,\nwith a 95% interval from -0.20 to +2.60" in after
-    assert "3 seeds do not show it for certain" in after and "+1.45 points, p = 0.002" in after
+    assert "3 seeds show no certain difference" in after and "+1.45 points, p = 0.002" in after
     assert session.filled(after, result, few) == after
 
 

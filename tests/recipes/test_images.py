@@ -77,6 +77,7 @@ def few_images(data_root: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_cifar10_jpeg_shortened(few_images: Path) -> None:
     """The weights of a teacher from elsewhere fit, and it knows the classes by our numbers."""
     run = distill(

@@ -34,6 +34,7 @@ def _folders(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("EDGEKD_RUNS", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_official_split_to_a_file_that_takes_waveforms() -> None:
     run = distill("fsdd", overrides=[*SHORT, "data.split.validation=100"])
     assert run.manifest.status == "complete" and run.verify() == []
