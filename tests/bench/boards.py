@@ -39,6 +39,7 @@ class State:
         self.runs: list[tuple[str, float, float]] = []
         self.largest = 0
         self.hang = False
+        self.hanging = threading.Semaphore(0)
         self.real = False
 
 
@@ -95,6 +96,8 @@ class Board:
         ) as process:
             self._process = process
             try:
+                if STATE.hang:
+                    STATE.hanging.release()
                 stdout, stderr = process.communicate(timeout=timeout)
             except BaseException:
                 process.kill()

@@ -298,10 +298,16 @@ def test_ctrl_c_leaves_nothing_behind(
     main = threading.main_thread().ident
     assert main is not None
 
+    def interrupt() -> None:
+        # Not while Python starts a process: what is interrupted there is lost to everybody.
+        for _ in devices:
+            STATE.hanging.acquire(timeout=15)
+        time.sleep(0.5)
+        signal.pthread_kill(main, signal.SIGINT)
+
     def fault(one: boards.Board, name: str, number: int) -> None:
         if name == "run" and number == len(devices):
-            # Late enough for a busy machine to have started the process that hangs.
-            threading.Timer(2.0, signal.pthread_kill, (main, signal.SIGINT)).start()
+            threading.Thread(target=interrupt).start()
 
     STATE.fault, STATE.hang = fault, True
     got: list[Measurement] = []

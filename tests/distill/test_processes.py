@@ -76,6 +76,7 @@ def test_two_processes_are_one_at_twice_the_batch(
     assert max((a[name] - b[name]).abs().max().item() for name in a) < 2e-3
 
 
+@pytest.mark.slow
 def test_torchrun(tmp_path: Path, tiny: dict[str, Any]) -> None:
     """Started from outside, as across machines: the processes find one another and one leads."""
     tiny["train"] |= {"epochs": 2, "num_devices": 2, "strategy": "ddp", "accelerator": "cpu"}

@@ -121,6 +121,7 @@ def test_onnx_of_a_run(run: Run, quantize: str) -> None:
     assert (manifest.calibration is None) == (quantize != "int8")
 
 
+@pytest.mark.slow
 def test_nothing_reaches_standard_output(run: Run) -> None:
     code = (
         "import edgekd\n"

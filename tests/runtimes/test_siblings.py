@@ -17,13 +17,13 @@ DATA = Path(os.environ.get("EDGEKD_DATA", "data")) / "mlperf_tiny"
 
 
 def onnx_file(path: Path, kind: str) -> Path:
-    """Write a network of 256 values to 256: one Relu, or a Relu and 8 products with a matrix."""
+    """Write a network of 256 values to 256: one Relu, or a Relu and 40 products with a matrix."""
     nodes = [helper.make_node("Relu", ["input"], ["x0" if kind == "heavy" else "logits"])]
     weight = numpy_helper.from_array(np.eye(256, dtype=np.float32), "weight")
     if kind == "heavy":
-        for i in range(8):
+        for i in range(40):
             nodes.append(helper.make_node("MatMul", [f"x{i}", "weight"], [f"y{i}"]))
-            nodes.append(helper.make_node("Sin", [f"y{i}"], ["logits" if i == 7 else f"x{i + 1}"]))
+            nodes.append(helper.make_node("Sin", [f"y{i}"], ["logits" if i == 39 else f"x{i + 1}"]))
     value = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, 256])
              for n in ("input", "logits")]  # fmt: skip
     graph = helper.make_graph(nodes, "g", value[:1], value[1:], [weight] if kind == "heavy" else [])
