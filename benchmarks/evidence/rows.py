@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.checkpoint import whole_rows
 from edgekd.storage import atomic_write
 
 Row = dict[str, Any]
@@ -22,15 +23,7 @@ TARGETS, TEACHER, STUDENT = "targets", "teacher", "student"
 
 def read_rows(path: Path) -> list[Row]:
     """Return the rows, one a run: the last that was written; a line cut off is left out."""
-    found: dict[str, Row] = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            found[row["job"]] = row
-    return list(found.values())
+    return list({row["job"]: row for row in whole_rows(path)}.values())
 
 
 def append_row(path: Path, row: Row) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gate_proof.usual import alarms
+from benchmarks.markdown import write_between
 
 BEGIN = "<!-- begin: benchmarks/gate.py -->"
 END = "<!-- end: benchmarks/gate.py -->"
@@ -21,10 +22,7 @@ Trials = list[dict[str, Any]]
 
 def write(page: Path, result: dict[str, Any]) -> None:
     """Put the tables between the markers of a page."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{render(result)}\n{END}{after}", encoding="utf-8")
+    write_between(page, BEGIN, END, render(result))
 
 
 def render(result: dict[str, Any]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.checkpoint import whole_rows
 from benchmarks.gate_proof.models import SLOWER, Entrant
 from benchmarks.gate_proof.usual import judged, measured
 from edgekd.check.budgets import Budget
@@ -114,18 +114,9 @@ class Checkpoint:
         """Read what is there."""
         self._path = path
         self.done: dict[str, dict[str, Any]] = {}
-        for found in self._lines():
+        for found in whole_rows(path):
             names = ("model", "slower", "condition", "number")
             self.done[Trial(*(found[name] for name in names)).key] = found
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        if not self._path.exists():
-            return
-        for line in self._path.read_text(encoding="utf-8").splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the line that was being written when it was interrupted
 
     def add(self, trial: Trial, found: dict[str, Any]) -> None:
         """Keep a trial."""

@@ -19,25 +19,13 @@ from benchmarks.peers_parts.setting import (
     start_file,
     teacher_file,
 )
+from benchmarks.speed.by_edgekd import Turns
 from benchmarks.speed.gate import Gate
-from edgekd.distill.progress import Progress
 from edgekd.distill.stage import distill
 from edgekd.recipe import Recipe
 
 #: For calibration, of the images left over; the others are for validation, which chooses nothing.
 CALIBRATION = 60
-
-
-class Turns(Progress):
-    """Lets the loop go on a turn at a time."""
-
-    def __init__(self, gate: Gate) -> None:
-        """Take the gate."""
-        self.gate = gate
-
-    def step(self) -> None:
-        """One optimizer step is done."""
-        self.gate.step()
 
 
 def images(folder: str, count: int) -> dict[str, Any]:

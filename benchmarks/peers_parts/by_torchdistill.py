@@ -22,53 +22,23 @@ from benchmarks.peers_parts.setting import (
     start_file,
     teacher_file,
 )
-from benchmarks.speed.by_torchdistill import import_torchvision
+from benchmarks.speed.by_torchdistill import configured, import_torchvision
 from benchmarks.speed.gate import Gate
 
 
 def config(setting: Setting) -> dict[str, Any]:
     """Return torchdistill's configuration of the distillation."""
     return {
-        "num_epochs": setting.epochs,
-        "train_data_loader": {
-            "dataset_id": "train",
-            "sampler": {"class_or_func": lambda data: Order(setting)},
-            "kwargs": {"batch_size": None, "num_workers": 0},
-        },
-        "teacher": {"forward_proc": "forward_batch_only", "requires_grad": False},
-        "student": {"forward_proc": "forward_batch_only"},
-        "optimizer": {
-            "key": "SGD",
-            "kwargs": {
-                "lr": setting.learning_rate,
-                "momentum": 0.9,
-                "nesterov": True,
-                "weight_decay": 0.0,
-            },
-        },
+        **configured(
+            setting,
+            epochs=setting.epochs,
+            batches=lambda data: Order(setting),
+            weight_decay=0.0,
+        ),
         "scheduler": {
             "key": "LambdaLR",
             "kwargs": {"lr_lambda": setting.rate},
             "scheduling_step": 1,
-        },
-        "criterion": {
-            "key": "WeightedSumLoss",
-            "kwargs": {"sub_terms": {"kd": {"criterion": _kd(setting), "weight": 1.0}}},
-        },
-    }
-
-
-def _kd(setting: Setting) -> dict[str, Any]:
-    return {
-        "key": "KDLoss",
-        "kwargs": {
-            "student_module_path": ".",
-            "student_module_io": "output",
-            "teacher_module_path": ".",
-            "teacher_module_io": "output",
-            "temperature": setting.temperature,
-            "alpha": setting.label_weight,
-            "reduction": "batchmean",
         },
     }
 

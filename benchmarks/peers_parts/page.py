@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from benchmarks.markdown import table, write_between
+
 BEGIN = "<!-- begin: benchmarks/peers.py -->"
 END = "<!-- end: benchmarks/peers.py -->"
 
@@ -17,12 +19,7 @@ def write(page: Path, result: Mapping[str, Any]) -> None:
     Raises:
         SystemExit: the page has no markers.
     """
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    if BEGIN not in text or END not in text:
-        raise SystemExit(f"{page} has no markers {BEGIN} and {END}")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{render(result)}\n{END}{after}", encoding="utf-8")
+    write_between(page, BEGIN, END, render(result))
 
 
 def render(result: Mapping[str, Any]) -> str:
@@ -41,11 +38,11 @@ def render(result: Mapping[str, Any]) -> str:
         "epoch; images/s leave the first epoch out, and only their ratio means anything."
     )
     heads = ["", "Test accuracy, mean", "By seed", "Images/s, median", "Over torchdistill"]
-    lines = [heads, ["---"] * len(heads)]
+    rows = []
     rates = {name: median(_rates(side, setting)) for name, side in result["sides"].items()}
     for name, side in result["sides"].items():
         reached = side["test_accuracy"]
-        lines.append(
+        rows.append(
             [
                 _NAMES.get(name, name),
                 f"{fmean(reached):.2%}",
@@ -54,8 +51,7 @@ def render(result: Mapping[str, Any]) -> str:
                 f"{rates[name] / rates['torchdistill']:.2f}",
             ]
         )
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{said}\n\n{table}\n\n{_differences(result)}\n\n{_where(result)}"
+    return f"{said}\n\n{table(heads, rows)}\n\n{_differences(result)}\n\n{_where(result)}"
 
 
 _NAMES = {

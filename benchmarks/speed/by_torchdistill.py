@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import BatchSampler, RandomSampler
@@ -43,17 +44,47 @@ def import_torchvision() -> None:
         importlib.import_module("torchvision")
 
 
+class Distillation(Protocol):
+    """What a configuration takes from a setting."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Of SGD."""
+
+    @property
+    def temperature(self) -> float:
+        """Of the KL divergence."""
+
+    @property
+    def label_weight(self) -> float:
+        """Of the cross-entropy, torchdistill's ``alpha``."""
+
+
 def config(setting: Setting) -> dict[str, Any]:
     """Return torchdistill's configuration of the step."""
+
+    def batches(data: Any) -> BatchSampler:
+        return BatchSampler(RandomSampler(data), setting.batch_size, drop_last=False)
+
+    return configured(setting, epochs=1, batches=batches, weight_decay=1e-4)
+
+
+def configured(
+    setting: Distillation, *, epochs: int, batches: Callable[[Any], Any], weight_decay: float
+) -> dict[str, Any]:
+    """Return torchdistill's configuration of a distillation by labels and logits.
+
+    Args:
+        setting: of the loss and the optimizer.
+        epochs: how many.
+        batches: the data -> its sampler of whole batches.
+        weight_decay: of SGD, on everything that learns.
+    """
     return {
-        "num_epochs": 1,
+        "num_epochs": epochs,
         "train_data_loader": {
             "dataset_id": "train",
-            "sampler": {
-                "class_or_func": lambda data: BatchSampler(
-                    RandomSampler(data), setting.batch_size, drop_last=False
-                )
-            },
+            "sampler": {"class_or_func": batches},
             "kwargs": {"batch_size": None, "num_workers": 0},
         },
         "teacher": {"forward_proc": "forward_batch_only", "requires_grad": False},
@@ -64,7 +95,7 @@ def config(setting: Setting) -> dict[str, Any]:
                 "lr": setting.learning_rate,
                 "momentum": 0.9,
                 "nesterov": True,
-                "weight_decay": 1e-4,
+                "weight_decay": weight_decay,
             },
         },
         "criterion": {

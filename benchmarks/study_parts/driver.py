@@ -12,9 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.checkpoint import whole_rows
+from benchmarks.speed.turns import REPOSITORY, environment
 from benchmarks.study_parts.cells import Cell, Setting
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 ROWS = "rows.jsonl"
 
 #: Seconds that an interrupted cell has to end; it goes on from its last whole epoch.
@@ -28,16 +29,8 @@ def read_rows(folder: Path, setting: Setting) -> dict[str, Row]:
 
     A line that a kill cut short is left out.
     """
-    path = folder / ROWS
-    found: dict[str, Row] = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if row["setting"] == setting.sha256:
-            found[row["name"]] = row
-    return found
+    rows = whole_rows(folder / ROWS)
+    return {row["name"]: row for row in rows if row["setting"] == setting.sha256}
 
 
 def ready(
@@ -125,7 +118,7 @@ def _start(cell: Cell, setting: Setting, folder: Path) -> subprocess.Popen[str]:
 
 def _environment() -> Mapping[str, str]:
     # Two cells of one thread each beat one of two: the networks are small.
-    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    return {**environment(), "OMP_NUM_THREADS": "1"}
 
 
 def _finish(

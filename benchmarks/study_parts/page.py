@@ -7,8 +7,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.markdown import write_between
 from benchmarks.study_parts.cells import AUGMENT, Setting
 from benchmarks.study_parts.collect import FACTORS, of
+from benchmarks.study_parts.words import Line, level, mean, name_of, percent, points, ps, tabled
 
 BEGIN = "<!-- begin: benchmarks/study.py -->"
 END = "<!-- end: benchmarks/study.py -->"
@@ -19,8 +21,6 @@ _TITLES = {
     "augment": "Strength of augmentation",
 }
 
-Line = Mapping[str, Any]
-
 
 def write(page: Path, result: Mapping[str, Any]) -> None:
     """Put tables and findings between the markers of a page.
@@ -28,12 +28,7 @@ def write(page: Path, result: Mapping[str, Any]) -> None:
     Raises:
         SystemExit: the page has no markers.
     """
-    text = page.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise SystemExit(f"{page} has no markers {BEGIN} and {END}")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{render(result)}\n{END}{after}", encoding="utf-8")
+    write_between(page, BEGIN, END, render(result))
 
 
 def render(result: Mapping[str, Any]) -> str:
@@ -84,8 +79,8 @@ def _of_fraction(labels: str, lines: Sequence[Line]) -> str:
     better = sum(line["verdict"] == "better" for line in lines)
     best = max(lines, key=lambda line: line["gain"])
     return (
-        f"**{labels} of the labels**: {_points(fmean(gains))} points over the twin on average, "
-        f"{_points(min(gains))} to {_points(max(gains))} (best: {_name(best)}). In {better} of "
+        f"**{labels} of the labels**: {points(fmean(gains))} points over the twin on average, "
+        f"{points(min(gains))} to {points(max(gains))} (best: {name_of(best)}). In {better} of "
         f"{len(lines)} cells the student is better beyond chance."
     )
 
@@ -99,7 +94,7 @@ def _failures(lines: Sequence[Line]) -> str:
     return (
         f"**Where it failed**: in {len(worse)} of {len(lines)} cells the student with a teacher "
         f"was worse than without, beyond chance in {len(clearly)}, by up to "
-        f"{-100 * worst['gain']:.2f} points ({worst['labels']} of the labels, {_name(worst)})."
+        f"{-100 * worst['gain']:.2f} points ({worst['labels']} of the labels, {name_of(worst)})."
     )
 
 
@@ -128,8 +123,8 @@ def _effect(line: Line) -> str:
     what = {"temperature": "T = ", "teacher": "the teacher ", "augment": "augmentation "}
     word = what[line["factor"]]
     return (
-        f"{line['labels']} of the labels: {word}{_level(line['level'])} gives "
-        f"{_points(line['difference'])} points of gain against {word}{_level(line['against'])} "
+        f"{line['labels']} of the labels: {word}{level(line['level'])} gives "
+        f"{points(line['difference'])} points of gain against {word}{level(line['against'])} "
         f"({line['pairs']} pairs, p = {line['t_p']:.2g})."
     )
 
@@ -147,7 +142,7 @@ def _teachers(result: Mapping[str, Any], setting: Setting) -> str:
         lines = [known.get((name, labels)) for labels in setting.labels]
         some = next((line for line in lines if line), None)
         if some:
-            reached = [_percent(line["test_accuracy"]) if line else "" for line in lines]
+            reached = [percent(line["test_accuracy"]) if line else "" for line in lines]
             rows.append([f"teacher {name}", *_size(some), *reached])
     for augment in AUGMENT:
         by = {
@@ -160,9 +155,9 @@ def _teachers(result: Mapping[str, Any], setting: Setting) -> str:
         }
         some = next((lines[0] for lines in by.values() if lines), None)
         if some:
-            reached = [_mean([x["test_accuracy"] for x in lines]) for lines in by.values()]
+            reached = [mean([x["test_accuracy"] for x in lines]) for lines in by.values()]
             rows.append([f"twin, augmentation {augment}", *_size(some), *reached])
-    return _table(heads, rows)
+    return tabled(heads, rows)
 
 
 def _size(line: Line) -> tuple[str, str]:
@@ -183,17 +178,17 @@ def _one_factor(result: Mapping[str, Any], setting: Setting, factor: str) -> str
             rows.append(
                 [
                     labels,
-                    _level(line[factor]),
-                    _percent(line["teacher_accuracy"]),
-                    _mean(line["twin"]),
-                    _mean(line["student"]),
-                    f"**{_points(line['gain'])}**",
-                    _ps(line),
+                    level(line[factor]),
+                    percent(line["teacher_accuracy"]),
+                    mean(line["twin"]),
+                    mean(line["student"]),
+                    f"**{points(line['gain'])}**",
+                    ps(line),
                 ]
             )
     words = {"temperature": "T =", "teacher": "teacher", "augment": "augmentation"}
-    held = ", ".join(f"{words[name]} {_level(value)}" for name, value in others.items())
-    return f"All else in the middle: {held}.\n\n{_table(heads, rows)}"
+    held = ", ".join(f"{words[name]} {level(value)}" for name, value in others.items())
+    return f"All else in the middle: {held}.\n\n{tabled(heads, rows)}"
 
 
 def _order(setting: Setting, factor: str, level: Any) -> int:
@@ -223,11 +218,11 @@ def _arms(result: Mapping[str, Any], setting: Setting) -> str:
                 temperature=temperature,
                 augment=augment,
             ):
-                reached = [_percent(line["teacher_accuracy"]), _mean(line["twin"])]
-                gain = f"**{_points(line['gain'])}**"
-                rows.append([labels, words, *reached, _mean(line["student"]), gain, _ps(line)])
+                reached = [percent(line["teacher_accuracy"]), mean(line["twin"])]
+                gain = f"**{points(line['gain'])}**"
+                rows.append([labels, words, *reached, mean(line["student"]), gain, ps(line)])
     heads = ["Labels", "Who has seen them", "Teacher", "Twin", "Student", "Gain", "p, each seed"]
-    return _table(heads, rows)
+    return tabled(heads, rows)
 
 
 def _agreement(result: Mapping[str, Any]) -> str:
@@ -249,7 +244,7 @@ def _agreement(result: Mapping[str, Any]) -> str:
         for labels, line in result["agreement"].items()
         if line["students"]
     ]
-    return _table(heads, rows)
+    return tabled(heads, rows)
 
 
 def _all(result: Mapping[str, Any]) -> str:
@@ -267,18 +262,18 @@ def _all(result: Mapping[str, Any]) -> str:
     rows = [
         [
             line["labels"],
-            _name(line),
+            name_of(line),
             str(len(line["seeds"])),
-            _mean(line["student"]),
-            _mean(line["twin"]),
-            _points(line["gain"]),
-            _percent(fmean(line["agreement"])),
-            _percent(fmean(line["twin_agreement"])),
+            mean(line["student"]),
+            mean(line["twin"]),
+            points(line["gain"]),
+            percent(fmean(line["agreement"])),
+            percent(fmean(line["twin_agreement"])),
             line["verdict"],
         ]
         for line in result["cells"]
     ]
-    return _table(heads, rows)
+    return tabled(heads, rows)
 
 
 def _where(result: Mapping[str, Any]) -> str:
@@ -292,39 +287,3 @@ def _where(result: Mapping[str, Any]) -> str:
         f"{result['test_samples']:,} test images, of which one is "
         f"{100 / result['test_samples']:.2f} points. {facts['created'][:10]}."
     )
-
-
-def _name(line: Line) -> str:
-    arm = "" if line["arm"] == "same" else f", {line['arm']}"
-    return f"{line['teacher']}, T = {line['temperature']:g}, augmentation {line['augment']}{arm}"
-
-
-def _ps(line: Line) -> str:
-    return ", ".join("< 0.001" if p < 0.001 else f"{p:.3f}" for p in line["p"])
-
-
-def _level(level: Any) -> str:
-    return f"{level:g}" if isinstance(level, float) else str(level)
-
-
-def _percent(value: float) -> str:
-    return f"{value:.2%}"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.2f}"
-
-
-def _mean(values: Sequence[float]) -> str:
-    """Return the mean, and half the range where there are several."""
-    if not values:
-        return ""
-    spread = (max(values) - min(values)) / 2
-    return f"{fmean(values):.2%}" + (f" ± {100 * spread:.2f}" if len(values) > 1 else "")
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return "Not measured yet."
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

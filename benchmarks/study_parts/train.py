@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.study_parts.cells import AUGMENT, Cell, Setting
+from edgekd.storage import atomic_write
 
 
 def recipe(cell: Cell, setting: Setting, folder: Path, threads: int = 1) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def train(cell: Cell, setting: Setting, folder: Path, threads: int = 1) -> dict[
         right = _top(found["student_logits"]) == found["targets"]
         _save(answers(cell, folder), top=_top(found["student_logits"]), right=right)
     if cell.kind == "teacher":
-        _copy(run.student_path, weights(cell, folder))
+        atomic_write(weights(cell, folder), run.student_path.read_bytes())
     score, facts = run.manifest.student_scores[0], run.manifest.student
     row = {
         "setting": setting.sha256,
@@ -149,14 +150,6 @@ def _top(logits: np.ndarray) -> np.ndarray:
 def _save(path: Path, **arrays: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **arrays)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_suffix(".part")
-    shutil.copyfile(source, beside)
-    beside.replace(target)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from edgekd.bench.config import find_reach
 from edgekd.bench.connect import connect
 from edgekd.bench.devices import Device, load_device
 from edgekd.check.budgets import Budget
-from edgekd.check.quantities import LATENCY_FLOOR
+from edgekd.check.quantities import LATENCY, LATENCY_FLOOR
 from edgekd.check.subject import Item
 from edgekd.errors import MeasurementError, MissingExtraError, ModelFileError
 from edgekd.records import Verdict
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from edgekd.bench.options import Options
     from edgekd.records_gate import Duel
     from edgekd.statistics.gate import Outcome
-
-#: The number that the verdicts are about.
-METRIC = "latency_ms_p50"
 
 Say = Callable[[str], None]
 
@@ -137,7 +134,7 @@ def _settings(
     """Return settings with what the budget says of a file; None where it says nothing."""
     from edgekd.bench.duel import DuelSettings
 
-    tolerance = budget.find(METRIC, item.name, device.name, relative=True)
+    tolerance = budget.find(LATENCY, item.name, device.name, relative=True)
     if tolerance is None:
         return None
     chosen = replace(given or DuelSettings(), tolerance=tolerance.value - 1)
@@ -193,7 +190,7 @@ def _verdict(
         return Verdict(
             artifact=item.name,
             device=device.name,
-            metric=METRIC,
+            metric=LATENCY,
             status="fail",
             message=message,
         )
@@ -211,7 +208,7 @@ def _of(item: Item, held: Sequence[Judged]) -> Verdict:
     return Verdict(
         artifact=item.name,
         device=found.device,
-        metric=METRIC,
+        metric=LATENCY,
         status=last.outcome,
         value=found.ours.median_ms,
         limit=found.theirs.median_ms * last.most,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from edgekd.errors import DataError
@@ -38,13 +38,7 @@ def find(base: Path, suffixes: Collection[str], what: str) -> dict[str, ByClass]
             "test/.",
         )
     splits = {name: _classes(base, path, suffixes, what) for name, path in folders.items()}
-    for by_class in splits.values():
-        for name, found in by_class.items():
-            if name not in splits["train"]:
-                raise DataError(
-                    f"{found[0].parent} is a class that train does not have",
-                    hint=f"Classes of train: {', '.join(sorted(splits['train']))}.",
-                )
+    _check_known(splits, lambda split, label: str(splits[split][label][0].parent))
     return splits
 
 
@@ -83,14 +77,21 @@ def find_names(
             f"{where} has no {what} in train/CLASS/",
             hint=f"Known suffixes: {', '.join(sorted(suffixes))}.",
         )
-    for split, by_class in found.items():
-        for label in by_class:
-            if label not in found["train"]:
-                raise DataError(
-                    f"{where}: {split}/{label} is a class that train does not have",
-                    hint=f"Classes of train: {', '.join(sorted(found['train']))}.",
-                )
+    _check_known(found, lambda split, label: f"{where}: {split}/{label}")
     return found
+
+
+def _check_known(
+    splits: Mapping[str, Mapping[str, object]], title: Callable[[str, str], str]
+) -> None:
+    """Refuse a class that train does not have; ``title`` says where a class of a split is."""
+    for split, by_class in splits.items():
+        for label in by_class:
+            if label not in splits["train"]:
+                raise DataError(
+                    f"{title(split, label)} is a class that train does not have",
+                    hint=f"Classes of train: {', '.join(sorted(splits['train']))}.",
+                )
 
 
 def _folder(base: Path, split: str) -> Path | None:

@@ -6,15 +6,14 @@ https://doi.org/10.5281/zenodo.1342401; CC BY-SA 4.0.
 
 from __future__ import annotations
 
-import lzma
 import re
-import tarfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from edgekd.data.archive import archives_in, members
 from edgekd.data.paths import folder, read_bytes
 from edgekd.data.split import Part, RawData
 from edgekd.data.wav import Recording, Waveforms, one_rate, parse, to_length, values_in
@@ -113,10 +112,7 @@ def _part(
 
 def _find(base: Path) -> Mapping[Key, Recording]:
     """Return every recording below a folder, by digit, speaker and number."""
-    archives = sorted(
-        path for path in base.iterdir() if re.search(r"\.tar(\.(xz|gz|bz2))?$|\.tgz$", path.name)
-    )
-    for archive in archives:
+    for archive in archives_in(base):
         facts = archive.stat()
         found = _read_archive(archive, facts.st_mtime_ns, facts.st_size)
         if found:
@@ -139,17 +135,10 @@ def _find(base: Path) -> Mapping[Key, Recording]:
 def _read_archive(path: Path, _changed: int, _size: int) -> Mapping[Key, Recording]:
     """Return the recordings of an archive; decompressed once a process."""
     found = {}
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                match = _NAME.fullmatch(member.name.rpartition("/")[2])
-                file = archive.extractfile(member) if match and member.isfile() else None
-                if match and file is not None:
-                    found[_key(match)] = parse(file.read(), f"{path}: {member.name}")
-    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
-        raise DataError(
-            f"cannot read {path}: {error or 'it ends too early'}", hint="Fetch or copy it again."
-        ) from error
+    for name, data in members(path):
+        match = _NAME.fullmatch(name.rpartition("/")[2])
+        if match:
+            found[_key(match)] = parse(data, f"{path}: {name}")
     return found
 
 

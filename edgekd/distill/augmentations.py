@@ -11,15 +11,7 @@ from typing import cast
 from kornia import augmentation as kornia
 from torch import nn
 
-from edgekd.errors import RecipeError
-
-
-def _height_width(sample_shape: tuple[int, ...], name: str) -> tuple[int, int]:
-    if len(sample_shape) != 3:
-        raise RecipeError(
-            "train.augment", [f"{name!r} needs images (C, H, W), not samples of {sample_shape}"]
-        )
-    return sample_shape[1], sample_shape[2]
+from edgekd.distill.image_operations import height_width
 
 
 def crop(*, sample_shape: tuple[int, ...], padding: int = 4) -> nn.Module:
@@ -29,7 +21,7 @@ def crop(*, sample_shape: tuple[int, ...], padding: int = 4) -> nn.Module:
         sample_shape: (C, H, W).
         padding: pixels on each side.
     """
-    size = _height_width(sample_shape, "crop")
+    size = height_width(sample_shape, "crop")
     return cast(nn.Module, kornia.RandomCrop(size, padding=padding, cropping_mode="slice"))
 
 
@@ -40,7 +32,7 @@ def flip(*, sample_shape: tuple[int, ...], probability: float = 0.5) -> nn.Modul
         sample_shape: (C, H, W).
         probability: of a flip, per sample.
     """
-    _height_width(sample_shape, "flip")
+    height_width(sample_shape, "flip")
     return cast(nn.Module, kornia.RandomHorizontalFlip(p=probability))
 
 
@@ -63,7 +55,7 @@ def affine(
         shear: largest shear, in degrees.
         probability: per sample.
     """
-    _height_width(sample_shape, "affine")
+    height_width(sample_shape, "affine")
     return cast(
         nn.Module,
         kornia.RandomAffine(
@@ -86,7 +78,7 @@ def erase(
         probability: per sample.
         area: largest fraction of the image to erase.
     """
-    _height_width(sample_shape, "erase")
+    height_width(sample_shape, "erase")
     return cast(nn.Module, kornia.RandomErasing(p=probability, scale=(0.02, area)))
 
 
@@ -109,7 +101,7 @@ def colour_jitter(
         hue: largest turn of the colour circle, up to 0.5; costs several times the others.
         probability: per sample.
     """
-    _height_width(sample_shape, "colour-jitter")
+    height_width(sample_shape, "colour-jitter")
     coloured = sample_shape[0] == 3
     return cast(
         nn.Module,

@@ -123,13 +123,9 @@ def trivial_augment(*, sample_shape: tuple[int, ...], strength: float = 1.0) -> 
     Raises:
         RecipeError: the samples are no images, or the strength is not between 0 and 1.
     """
-    if len(sample_shape) != 3:
-        raise RecipeError(
-            "train.augment",
-            [f"'trivial-augment' needs images (C, H, W), not samples of {sample_shape}"],
-        )
+    size = op.height_width(sample_shape, "trivial-augment")
     if not 0.0 < strength <= 1.0:
         raise RecipeError(
             "train.augment", [f"trivial-augment: strength is {strength}, not above 0 and up to 1"]
         )
-    return TrivialAugment((sample_shape[1], sample_shape[2]), strength)
+    return TrivialAugment(size, strength)

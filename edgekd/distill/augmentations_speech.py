@@ -68,12 +68,12 @@ def _cubic(part: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     )
 
 
-class TimeMask(nn.Module):
-    """Silences spans of every sample; see `time_mask`.
+class _Spans(nn.Module):
+    """Draws spans of every sample.
 
     Args:
         count: spans a sample.
-        most: the longest, as a fraction of the length.
+        most: the longest, as a fraction of the whole.
     """
 
     def __init__(self, count: int, most: float) -> None:
@@ -82,8 +82,17 @@ class TimeMask(nn.Module):
         self.count, self.most = count, most
 
     def forward_parameters(self, shape: torch.Size) -> dict[str, Tensor]:
-        """Return where each span starts and ends, as fractions: (N, count) each."""
-        return _spans(shape[0], self.count, self.most)
+        """Return where each span starts and ends, as fractions: (N, count) each.
+
+        Their lengths are drawn, up to the longest, and then where they start.
+        """
+        size = self.most * torch.rand(shape[0], self.count)
+        start = (1.0 - size) * torch.rand(shape[0], self.count)
+        return {"start": start, "end": start + size}
+
+
+class TimeMask(_Spans):
+    """Silences spans of every sample, fractions of its length; see `time_mask`."""
 
     def forward(self, samples: Tensor, params: Mapping[str, Any]) -> Tensor:
         """Return the samples with silence in them."""
@@ -91,22 +100,8 @@ class TimeMask(nn.Module):
         return samples * kept.reshape(_broadcast(samples, kept.shape[-1]))
 
 
-class FrequencyMask(nn.Module):
-    """Silences bands of frequencies of every sample; see `frequency_mask`.
-
-    Args:
-        count: bands a sample.
-        most: the widest, as a fraction of half the rate.
-    """
-
-    def __init__(self, count: int, most: float) -> None:
-        """Store the limits."""
-        super().__init__()
-        self.count, self.most = count, most
-
-    def forward_parameters(self, shape: torch.Size) -> dict[str, Tensor]:
-        """Return where each band starts and ends, as fractions: (N, count) each."""
-        return _spans(shape[0], self.count, self.most)
+class FrequencyMask(_Spans):
+    """Silences bands of every sample, fractions of half its rate; see `frequency_mask`."""
 
     def forward(self, samples: Tensor, params: Mapping[str, Any]) -> Tensor:
         """Return the samples without those frequencies."""
@@ -137,13 +132,6 @@ class Filter(nn.Module):
         size = samples.shape[-1] // 2 + 1
         curve = nn.functional.interpolate(gains, size, mode="linear", align_corners=True)[:, 0]
         return _filtered(samples, 10.0 ** (curve / 20.0))
-
-
-def _spans(samples: int, count: int, most: float) -> dict[str, Tensor]:
-    """Draw spans between 0 and 1: their lengths up to ``most``, then where they start."""
-    size = most * torch.rand(samples, count)
-    start = (1.0 - size) * torch.rand(samples, count)
-    return {"start": start, "end": start + size}
 
 
 def _outside(params: Mapping[str, Any], length: int, like: Tensor) -> Tensor:

@@ -10,8 +10,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from edgekd.errors import RecipeError
+
 #: ITU-R BT.601, as Pillow's mode L.
 _LUMA = (0.299, 0.587, 0.114)
+
+
+def height_width(sample_shape: tuple[int, ...], name: str) -> tuple[int, int]:
+    """Return the size of images.
+
+    Args:
+        sample_shape: of the samples that an augmentation is given.
+        name: of the augmentation.
+
+    Raises:
+        RecipeError: they are no images (C, H, W).
+    """
+    if len(sample_shape) != 3:
+        raise RecipeError(
+            "train.augment", [f"{name!r} needs images (C, H, W), not samples of {sample_shape}"]
+        )
+    return sample_shape[1], sample_shape[2]
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:

@@ -61,11 +61,6 @@ def pictures_and_texts(
     return pictures, texts
 
 
-def pictures(spec: DataSpec, wanted: Mapping[str, int]) -> dict[str, str]:
-    """Return the pictures alone; see `pictures_and_texts`."""
-    return pictures_and_texts(spec, wanted)[0]
-
-
 def _wanted(part: Part, wanted: Mapping[str, int]) -> list[int]:
     """Return the places of the samples that are wanted and still carry their label."""
     return [

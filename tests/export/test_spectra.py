@@ -21,6 +21,7 @@ from edgekd.export.spectra import PlainSpectrogram
 from edgekd.models.build import build
 from edgekd.models.weights import save_weights
 from edgekd.recipe import Recipe
+from edgekd.rundir import Artifact
 from edgekd.runtimes.codec import decode
 from edgekd.runtimes.litert import load as load_tflite
 from edgekd.runtimes.onnxruntime import load as load_onnx
@@ -130,6 +131,18 @@ def raw(dataset: Dataset) -> np.ndarray:
     return dataset.raw("test", np.arange(40)).astype(np.float32)
 
 
+def int8_file(weights: Path, recipe: Recipe, target: str, out: Path, **options: Any) -> Artifact:
+    return edgekd.export(
+        weights,
+        recipe=recipe,
+        target=target,
+        quantize="int8",
+        embed_preprocess=True,
+        out=out,
+        **options,
+    )
+
+
 def test_a_waveform_into_an_onnx_file(
     weights: Path, recipe: Recipe, student: nn.Module, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -144,14 +157,7 @@ def test_a_waveform_into_an_int8_tflite_file(
     weights: Path, recipe: Recipe, student: nn.Module, dataset: Dataset, tmp_path: Path
 ) -> None:
     """The network computes in integers, what comes before it in float: loudness does not matter."""
-    artifact = edgekd.export(
-        weights,
-        recipe=recipe,
-        target="tflite",
-        quantize="int8",
-        embed_preprocess=True,
-        out=tmp_path / "a",
-    )
+    artifact = int8_file(weights, recipe, "tflite", tmp_path / "a")
     given, taken = artifact.manifest.inputs[0], artifact.manifest.outputs[0]
     assert (given.dtype, taken.dtype) == ("float32", "int8")
     assert taken.scale == pytest.approx(1 / 256)
@@ -167,14 +173,7 @@ def test_a_waveform_into_an_int8_tflite_file(
 
 def test_a_waveform_into_an_int8_onnx_file(weights: Path, recipe: Recipe, tmp_path: Path) -> None:
     """The softmax at the end makes it no transformer: its convolutions are quantized."""
-    artifact = edgekd.export(
-        weights,
-        recipe=recipe,
-        target="onnx",
-        quantize="int8",
-        embed_preprocess=True,
-        out=tmp_path / "a",
-    )
+    artifact = int8_file(weights, recipe, "onnx", tmp_path / "a")
     graph = onnx.load(artifact.path).graph
     made = {name: node for node in graph.node for name in node.output}
     stored = {one.name: one.data_type for one in graph.initializer}
@@ -199,12 +198,4 @@ def test_what_does_not_take_floats_is_refused(
     weights: Path, recipe: Recipe, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ExportError, match=message):
-        edgekd.export(
-            weights,
-            recipe=recipe,
-            target="tflite",
-            quantize="int8",
-            embed_preprocess=True,
-            out=tmp_path / "a",
-            **options,
-        )
+        int8_file(weights, recipe, "tflite", tmp_path / "a", **options)

@@ -28,10 +28,7 @@ SHORT = (
 )
 
 
-@pytest.fixture(autouse=True)
-def places(tmp_path: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGEKD_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("EDGEKD_DATA", str(data_root))
+pytestmark = pytest.mark.usefixtures("real_data")
 
 
 def check(run: Run, shape: tuple[int, ...]) -> None:

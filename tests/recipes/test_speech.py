@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 import edgekd
@@ -28,10 +26,7 @@ SHORT = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _folders(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGEKD_DATA", str(data_root))
-    monkeypatch.setenv("EDGEKD_RUNS", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("real_data")
 
 
 @pytest.mark.slow

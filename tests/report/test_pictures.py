@@ -20,7 +20,7 @@ from edgekd.report import markdown
 from edgekd.report.blocks import Section, Table
 from edgekd.report.contents import Contents
 from edgekd.report.page import lay_out
-from edgekd.report.pictures import LARGEST, LONGEST, pictures, pictures_and_texts
+from edgekd.report.pictures import LARGEST, LONGEST, pictures_and_texts
 from edgekd.report.stage import report
 from edgekd.report.waveform import COLUMNS, HEIGHT, address
 from edgekd.rundir import write_record
@@ -39,6 +39,10 @@ def npz(path: Path, samples: np.ndarray) -> DataSpec:
     targets = np.arange(len(samples)) % 2
     np.savez(path, x_train=samples, y_train=targets)
     return DataSpec.model_validate({"source": "npz", "path": str(path)})
+
+
+def pictures(spec: DataSpec, wanted: dict[str, int]) -> dict[str, str]:
+    return pictures_and_texts(spec, wanted)[0]
 
 
 def first_id(spec: DataSpec) -> str:
