@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +145,7 @@ def _students(given: argparse.Namespace, places: Places) -> int:
 
 
 def _verify(given: argparse.Namespace, places: Places) -> int:
+    from benchmarks.evidence.measure import board_kept_up
     from benchmarks.evidence.verify import verify
 
     began = time.monotonic()
@@ -151,11 +153,13 @@ def _verify(given: argparse.Namespace, places: Places) -> int:
     if not kept:
         print("no student is committed yet")
     differ = 0
-    for name in given.plan or kept:
-        print(f"{name}:")
-        checks = verify(name, places, instructions=not given.no_instructions, say=_tell)
-        print("".join(f"  {check}\n" for check in checks), end="")
-        differ += sum(check.status == "differs" for check in checks)
+    wanted = not given.no_instructions
+    with board_kept_up(_tell) if wanted and kept else nullcontext():
+        for name in given.plan or kept:
+            print(f"{name}:")
+            checks = verify(name, places, instructions=wanted, say=_tell)
+            print("".join(f"  {check}\n" for check in checks), end="")
+            differ += sum(check.status == "differs" for check in checks)
     print(f"{differ} figures differ, {time.monotonic() - began:.0f} s")
     return 1 if differ else 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,17 @@ def _instructions(file: Path, say: Say) -> dict[str, Any]:
         "cpu": found.instructions.cpu,
         "runtime": f"{found.runtime} {found.runtime_version}",
     }
+
+
+@contextmanager
+def board_kept_up(say: Say) -> Iterator[None]:
+    """Keep the emulated board up over several students; where it cannot be, each says why."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_board(say))
+        except EdgekdError as error:
+            say(error.message.splitlines()[0])
+        yield
 
 
 @contextmanager
