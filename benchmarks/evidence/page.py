@@ -246,7 +246,7 @@ def _tests(tests: Sequence[dict[str, Any]]) -> str:
         cells = (
             f"`{test['theirs']}`",
             str(test["n"]),
-            f"{100 * test['difference']:+.2f}",
+            f"{round(100 * test['difference'], 2) + 0.0:+.2f}",
             "" if test["t_p"] is None else p_value(test["t_p"]),
             samples,
         )
