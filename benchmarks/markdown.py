@@ -26,6 +26,15 @@ def write_between(page: Path, begin: str, end: str, body: str) -> None:
     page.write_text(f"{before}{begin}\n{body}\n{end}{after}", encoding="utf-8")
 
 
+def points(difference: float) -> str:
+    """Return a difference of fractions in percentage points, with its sign; none is ``+0.00``.
+
+    >>> points(0.0123), points(-0.000001)
+    ('+1.23', '+0.00')
+    """
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table, without a line break behind it."""
     lines = [heads, ["---"] * len(heads), *rows]

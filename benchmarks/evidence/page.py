@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.evidence.places import Places
 from benchmarks.evidence.plan import BEST, load_plan
+from benchmarks.markdown import points
 from edgekd.errors import RunError
 from edgekd.format import p_value, size
 from edgekd.storage import atomic_write
@@ -246,7 +247,7 @@ def _tests(tests: Sequence[dict[str, Any]]) -> str:
         cells = (
             f"`{test['theirs']}`",
             str(test["n"]),
-            f"{round(100 * test['difference'], 2) + 0.0:+.2f}",
+            points(test["difference"]),
             "" if test["t_p"] is None else p_value(test["t_p"]),
             samples,
         )

@@ -27,8 +27,8 @@ FILES = ("recipe.toml", "manifest.json", "student.safetensors")
 ARTIFACTS = ("tflite-fp32", "tflite-int8", "onnx-int8")
 LIMIT = 1_000_000
 
-#: A path from the root, in quotes or after a space or "=": a folder of one machine.
-_OF_A_MACHINE = re.compile(r"""["'\s=]/\w[\w.-]*/""")
+#: A path from the root, also behind ``file://``: a folder of one machine.
+_OF_A_MACHINE = re.compile(r"(?:(?<![\w./}-])|(?<=//))/\w[\w.-]*/")
 
 
 def keep(plan: Plan, places: Places) -> Path:

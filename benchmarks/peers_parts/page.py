@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from benchmarks.markdown import table, write_between
+from benchmarks.markdown import points, table, write_between
 
 BEGIN = "<!-- begin: benchmarks/peers.py -->"
 END = "<!-- end: benchmarks/peers.py -->"
@@ -70,7 +70,7 @@ def _differences(result: Mapping[str, Any]) -> str:
     for name, tests in result["tests"].items():
         p = "" if tests["t_p"] is None else f", p = {tests['t_p']:.2f} by the paired t-test"
         parts.append(
-            f"{_NAMES.get(name, name)} against torchdistill: {100 * tests['difference']:+.2f} "
+            f"{_NAMES.get(name, name)} against torchdistill: {points(tests['difference'])} "
             f"points over {tests['n']} seeds{p}"
         )
     agree = result["mapping"]

@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.markdown import write_between
+from benchmarks.markdown import points, write_between
 from benchmarks.study_parts.cells import AUGMENT, Setting
 from benchmarks.study_parts.collect import FACTORS, of
-from benchmarks.study_parts.words import Line, level, mean, name_of, percent, points, ps, tabled
+from benchmarks.study_parts.words import Line, level, mean, name_of, percent, ps, tabled
 
 BEGIN = "<!-- begin: benchmarks/study.py -->"
 END = "<!-- end: benchmarks/study.py -->"

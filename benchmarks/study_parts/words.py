@@ -32,11 +32,6 @@ def percent(value: float) -> str:
     return f"{value:.2%}"
 
 
-def points(value: float) -> str:
-    """Return a difference of fractions in percentage points, with its sign."""
-    return f"{100 * value:+.2f}"
-
-
 def mean(values: Sequence[float]) -> str:
     """Return the mean, and half the range where there are several."""
     if not values:
